@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+#   make            the library, build/libconnmarkshim.so
+#   make test       everything: lint, unit tests (also under ASan+UBSan and TSan), integration (root, installs nothing)
+#   make demo       installs what is missing, builds, shows marks arriving (root)
+#   make lint       warnings of gcc and clang, clang-tidy, cppcheck, shellcheck, formatting, manual pages, structure
+#   make fuzz       a longer fuzz campaign: FUZZ_SECONDS a target (default 60)
+#   make install    DESTDIR= PREFIX=
+#
+VERSION = 0.1.0
+
+PREFIX ?= /usr/local
+BINDIR = $(PREFIX)/sbin
+LIBDIR = $(PREFIX)/lib/connmarkshim
+MANDIR = $(PREFIX)/share/man
+DOCDIR = $(PREFIX)/share/doc/connmarkshim
+
+CC ?= gcc
+CLANG ?= clang
+CFLAGS ?= -O2 -g
+WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
+	   -Wformat=2 -Wundef
+# The wrappers define what the fortified headers would define inline: off for the library alone, whose own buffers are
+# few and checked.
+STANDARD = -std=c11 -D_GNU_SOURCE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0 -fno-strict-aliasing
+LIBFLAGS = $(STANDARD) $(WARNINGS) $(CFLAGS) -fPIC -fvisibility=hidden -fstack-protector-strong -MMD -MP
+LIBLINK = -shared -pthread -Wl,-soname,libconnmarkshim.so -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,defs \
+	  -Wl,-Bsymbolic-functions
+LIBS = -lnetfilter_conntrack -lmnl
+
+# The pure core: no socket, no clock, no allocation. It links alone into the unit tests.
+PURE = attrib cmsg config dns stream
+SHELL_SIDE = caps conntrack decide fdtab init log mark real rx sock thread trace tx \
+	     wrap_descriptor wrap_privilege wrap_receive wrap_send wrap_syscall wrap_wait
+OBJECTS = $(PURE:%=build/shim/%.o) $(SHELL_SIDE:%=build/shim/%.o)
+
+UNIT_TESTS = $(notdir $(basename $(wildcard testbed/unit/test_*.c)))
+FUZZERS = $(notdir $(basename $(wildcard testbed/fuzz/fuzz_*.c)))
+SCRIPTS = scripts/connmark-run scripts/install-deps
+
+.PHONY: all clean lint unit test demo install uninstall fuzz programs
+.DELETE_ON_ERROR:
+
+all: build/libconnmarkshim.so
+
+build/shim build/tests build/asan/tests build/tsan/tests build/fuzz build/programs:
+	mkdir -p $@
+
+build/shim/%.o: shim/%.c | build/shim
+	$(CC) $(LIBFLAGS) -c -o $@ $<
+
+build/shim/exports.map: shim/exports.map.in shim/calls.h | build/shim
+	$(CC) -E -P -x c -o $@ $<
+
+build/libconnmarkshim.so: $(OBJECTS) build/shim/exports.map
+	$(CC) $(LIBLINK) $(LDFLAGS) -Wl,--version-script=build/shim/exports.map -o $@ $(OBJECTS) $(LIBS)
+
+-include $(wildcard build/shim/*.d build/*/*.d build/*/*/*.d)
+
+# ---- unit tests: the pure core and cmocka, plain and under the sanitizers -------------------------------------------
+
+TESTFLAGS = $(STANDARD) $(WARNINGS) -g -MMD -MP -Ishim -Itestbed/unit -DSCENARIOS='"$(CURDIR)/testbed/scenarios"'
+PURE_SOURCES = $(PURE:%=shim/%.c)
+
+build/tests/%: testbed/unit/%.c $(PURE_SOURCES) | build/tests
+	$(CC) $(TESTFLAGS) -O2 -o $@ $< $(PURE_SOURCES) -lcmocka -pthread
+
+build/asan/tests/%: testbed/unit/%.c $(PURE_SOURCES) | build/asan/tests
+	$(CLANG) $(TESTFLAGS) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -o $@ $< $(PURE_SOURCES) \
+		-lcmocka -pthread
+
+build/tsan/tests/%: testbed/unit/%.c $(PURE_SOURCES) | build/tsan/tests
+	$(CLANG) $(TESTFLAGS) -O1 -fsanitize=thread -o $@ $< $(PURE_SOURCES) -lcmocka -pthread
+
+unit: $(UNIT_TESTS:%=build/tests/%) $(UNIT_TESTS:%=build/asan/tests/%) $(UNIT_TESTS:%=build/tsan/tests/%)
+
+# ---- little programs that the integration tests run under the shim --------------------------------------------------
+
+PROGRAMS = $(notdir $(basename $(wildcard testbed/programs/*.c)))
+
+build/programs/%: testbed/programs/%.c | build/programs
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -o $@ $< -pthread
+
+programs: $(PROGRAMS:%=build/programs/%)
+
+# ---- fuzzing: libFuzzer with the pure core, ASan and UBSan ----------------------------------------------------------
+
+FUZZ_SECONDS ?= 60
+
+build/fuzz/%: testbed/fuzz/%.c $(PURE_SOURCES) | build/fuzz
+	$(CLANG) $(STANDARD) $(WARNINGS) -g -O1 -MMD -MP -Ishim -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all -o $@ $< $(PURE_SOURCES) -pthread
+
+fuzz: $(FUZZERS:%=build/fuzz/%)
+	testbed/fuzz/run $(FUZZ_SECONDS) $(FUZZERS)
+
+# ---- checks ---------------------------------------------------------------------------------------------------------
+
+test: all unit programs $(FUZZERS:%=build/fuzz/%)
+	testbed/run-tests
+
+lint:
+	testbed/lint "$(STANDARD) $(WARNINGS)" "$(PURE)"
+
+demo:
+	scripts/install-deps demo
+	$(MAKE) all
+	testbed/demo
+
+# ---- installation ---------------------------------------------------------------------------------------------------
+
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8 \
+		$(DESTDIR)$(DOCDIR)
+	install -m 0644 build/libconnmarkshim.so $(DESTDIR)$(LIBDIR)/
+	sed -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' scripts/connmark-run \
+		> $(DESTDIR)$(BINDIR)/connmark-run
+	chmod 0755 $(DESTDIR)$(BINDIR)/connmark-run
+	install -m 0644 man/connmarkshim.7 $(DESTDIR)$(MANDIR)/man7/
+	install -m 0644 man/connmark-run.8 $(DESTDIR)$(MANDIR)/man8/
+	install -m 0644 README.md LICENSE $(DESTDIR)$(DOCDIR)/
+
+uninstall:
+	rm -f $(DESTDIR)$(LIBDIR)/libconnmarkshim.so $(DESTDIR)$(BINDIR)/connmark-run \
+		$(DESTDIR)$(MANDIR)/man7/connmarkshim.7 $(DESTDIR)$(MANDIR)/man8/connmark-run.8 \
+		$(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/LICENSE
+	-rmdir $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DOCDIR)
+
+clean:
+	rm -rf build

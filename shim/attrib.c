@@ -1,0 +1,1038 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "attrib.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum {
+	SHARDS = 8,
+	ENTRIES_PER = 2,    /* entries a unit of capacity: client queries, their upstream queries, learned names */
+	LINKS_PER = 8,	    /* an entry of a name of n labels needs n + 1 */
+	NODES_PER = 6,	    /* most nodes are shared by many */
+	ANCESTORS_MAX = 36, /* the deepest names in use: ip6.arpa has 34 labels */
+	LEARNED_SCAN = 8,   /* how many rivals for one learned name are looked at */
+	EXPIRE_STEP = 2,    /* entries that each event may retire */
+	TURN_TRUST = 16,    /* decisions that a thread's turn must have foretold before it counts as evidence */
+};
+
+/* What an entry is; doubles as the list of its kind in order of age. */
+enum class { CLASS_WAITING, CLASS_ANSWERED, CLASS_LEARNED, CLASS_UPSTREAM, CLASSES };
+
+/* The lists of a node. The first three are also a client query's states. */
+enum list { LIST_FRESH, LIST_CHARGED, LIST_ANSWERED, LIST_LEARNED, LISTS };
+
+/* What a node stands for: mixed into the name's hash. */
+enum node_kind { NODE_QUESTION = 1, NODE_NAME = 2, NODE_BENEATH = 3 };
+
+/* States in the low bits of an entry's tag, which others read without the lock. */
+enum { TAG_FREE, TAG_WAITING, TAG_ANSWERED, TAG_OTHER, TAG_STATES = 4 };
+
+struct entry {
+	_Atomic uint32_t tag; /* generation * TAG_STATES + state */
+	uint32_t stamp;	      /* when it was entered, or answered, ms */
+	uint64_t key;	      /* identity: of a client's query, or of an upstream query; 0: none */
+	uint64_t question;    /* of client queries: hash of name and type */
+	uint32_t key_next;
+	uint32_t older, newer; /* in the list of its class */
+	uint32_t links;	       /* first of them */
+	uint8_t class;
+	struct attrib_owner owner;
+};
+
+struct link {
+	uint32_t entry, node;
+	uint32_t older, newer; /* in the node's list */
+	uint32_t next;	       /* the entry's next link, or the next free one */
+	uint32_t list;
+};
+
+struct ends {
+	uint32_t oldest, newest;
+};
+
+struct node {
+	uint64_t hash;
+	uint32_t next; /* in the bucket, or the next free one */
+	uint32_t links;
+	struct ends list[LISTS];
+};
+
+/* Slots never used yet come from a counter, so that memory is touched only as the table fills. */
+struct pool {
+	uint32_t free, fresh, size;
+};
+
+struct shard {
+	struct attrib *whole;
+	pthread_mutex_t lock;
+	_Atomic int locked;
+	struct pool entry_pool, link_pool, node_pool;
+	struct entry *entries; /* index 0 of each is nobody */
+	struct link *links;
+	struct node *nodes;
+	uint32_t *key_buckets, *node_buckets;
+	uint32_t mask; /* of both */
+	struct ends age[CLASSES];
+	uint32_t count[CLASSES];
+	uint64_t evicted;
+};
+
+struct attrib {
+	struct sip_key key;
+	unsigned capacity;
+	_Atomic uint32_t waiting;	       /* client queries that wait, in all shards together */
+	_Atomic uint32_t turn_right, turn_wrong; /* how often a turn named the same owner as better evidence, and not */
+	struct shard shard[SHARDS];
+};
+
+/* ---- memory ------------------------------------------------------------------------------------------------ */
+
+static uint32_t buckets_for(unsigned capacity)
+{
+	uint32_t n = 1024;
+
+	while (n < capacity * NODES_PER / 2)
+		n *= 2;
+	return n;
+}
+
+static size_t align64(size_t n)
+{
+	return (n + 63) & ~(size_t)63;
+}
+
+static size_t shard_bytes(unsigned capacity)
+{
+	size_t c = capacity;
+
+	return align64((c * ENTRIES_PER + 1) * sizeof(struct entry)) + align64((c * LINKS_PER + 1) * sizeof(struct link)) +
+	       align64((c * NODES_PER + 1) * sizeof(struct node)) + 2 * align64(buckets_for(capacity) * sizeof(uint32_t));
+}
+
+size_t attrib_size(unsigned capacity)
+{
+	return align64(sizeof(struct attrib)) + SHARDS * shard_bytes(capacity);
+}
+
+static void *carve(char **at, size_t bytes)
+{
+	void *p = *at;
+
+	*at += align64(bytes);
+	return p;
+}
+
+static void shard_init(struct shard *s, char **at, unsigned capacity)
+{
+	s->entry_pool.size = capacity * ENTRIES_PER;
+	s->link_pool.size = capacity * LINKS_PER;
+	s->node_pool.size = capacity * NODES_PER;
+	s->mask = buckets_for(capacity) - 1;
+	s->entries = carve(at, (s->entry_pool.size + 1) * sizeof(struct entry));
+	s->links = carve(at, (s->link_pool.size + 1) * sizeof(struct link));
+	s->nodes = carve(at, (s->node_pool.size + 1) * sizeof(struct node));
+	s->key_buckets = carve(at, (s->mask + 1) * sizeof(uint32_t));
+	s->node_buckets = carve(at, (s->mask + 1) * sizeof(uint32_t));
+	pthread_mutex_init(&s->lock, NULL);
+}
+
+struct attrib *attrib_init(void *zeroed, unsigned capacity, const struct sip_key *key)
+{
+	struct attrib *a = zeroed;
+	char *at = (char *)zeroed + align64(sizeof(*a));
+
+	a->key = *key;
+	a->capacity = capacity;
+	for (int i = 0; i < SHARDS; i++) {
+		a->shard[i].whole = a;
+		shard_init(&a->shard[i], &at, capacity);
+	}
+	return a;
+}
+
+const struct sip_key *attrib_key(const struct attrib *a)
+{
+	return &a->key;
+}
+
+static void shard_lock(struct shard *s)
+{
+	pthread_mutex_lock(&s->lock);
+	atomic_store_explicit(&s->locked, 1, memory_order_relaxed);
+}
+
+static void shard_unlock(struct shard *s)
+{
+	atomic_store_explicit(&s->locked, 0, memory_order_relaxed);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Forgets everything in it. The entries' generations go on, so that no old reference comes to life again. */
+static void shard_empty(struct shard *s)
+{
+	for (uint32_t i = 1; i <= s->entry_pool.fresh; i++) {
+		if (s->entries[i].tag % TAG_STATES == TAG_WAITING && s->entries[i].question)
+			atomic_fetch_sub(&s->whole->waiting, 1);
+		uint32_t generation = s->entries[i].tag / TAG_STATES + 1;
+
+		memset(&s->entries[i], 0, sizeof(s->entries[i]));
+		s->entries[i].tag = generation * TAG_STATES;
+	}
+	s->entry_pool.free = s->link_pool.free = s->node_pool.free = 0;
+	s->entry_pool.fresh = s->link_pool.fresh = s->node_pool.fresh = 0;
+	memset(s->key_buckets, 0, (s->mask + 1) * sizeof(uint32_t));
+	memset(s->node_buckets, 0, (s->mask + 1) * sizeof(uint32_t));
+	memset(s->age, 0, sizeof(s->age));
+	memset(s->count, 0, sizeof(s->count));
+}
+
+void attrib_after_fork(struct attrib *a)
+{
+	for (int i = 0; i < SHARDS; i++) {
+		struct shard *s = &a->shard[i];
+
+		if (!atomic_load(&s->locked))
+			continue;
+		pthread_mutex_init(&s->lock, NULL);
+		atomic_store(&s->locked, 0);
+		shard_empty(s);
+	}
+}
+
+/* ---- which shard ------------------------------------------------------------------------------------------- */
+
+static unsigned shard_index(uint64_t hash)
+{
+	return (unsigned)(hash >> 56) % SHARDS;
+}
+
+/* The shard of a name, given without its first `from` labels: that of its last two labels. */
+static unsigned shard_of(const struct dns_name *name, unsigned from)
+{
+	unsigned labels = name->labels - from;
+
+	if (labels == 0)
+		return 0;
+	return shard_index(name->suffix[labels >= 2 ? name->labels - 2 : name->labels - 1]);
+}
+
+static unsigned shard_of_tld(const struct dns_name *name)
+{
+	return shard_index(name->suffix[name->labels - 1]);
+}
+
+/* ---- hashes ------------------------------------------------------------------------------------------------ */
+
+static uint64_t node_hash(uint64_t name, enum node_kind kind)
+{
+	return name ^ ((uint64_t)kind * 0x9e3779b97f4a7c15ULL);
+}
+
+static uint64_t question_hash(uint64_t name, uint16_t qtype)
+{
+	return node_hash(name, NODE_QUESTION) ^ ((uint64_t)qtype << 40);
+}
+
+static uint64_t client_key(const struct attrib *a, const struct dns_message *m, const struct attrib_owner *who)
+{
+	struct {
+		uint8_t addr[16];
+		uint32_t fd, fd_gen;
+		uint16_t port, id, qtype;
+		uint8_t family, proto;
+	} k = {.port = who->flow.client.port,
+	       .id = m->id,
+	       .qtype = m->qtype,
+	       .family = who->flow.client.family,
+	       .proto = who->flow.proto};
+
+	memcpy(k.addr, who->flow.client.addr, sizeof(k.addr));
+	if (!k.family) { /* no address to tell clients apart by: then the socket does */
+		k.fd = (uint32_t)who->fd;
+		k.fd_gen = who->fd_gen;
+	}
+	return siphash13(&a->key, dns_name_hash(&m->name), &k, sizeof(k)) | 1;
+}
+
+static uint64_t upstream_key(const struct attrib *a, const struct dns_message *m, struct attrib_socket socket)
+{
+	struct {
+		uint32_t fd, gen;
+		uint16_t id, qtype, upstream, pad;
+	} k = {.fd = (uint32_t)socket.fd, .gen = socket.gen, .id = m->id, .qtype = m->qtype, .upstream = 1};
+
+	return siphash13(&a->key, dns_name_hash(&m->name), &k, sizeof(k)) | 1;
+}
+
+/* ---- pools, lists and tables of one shard; its lock is held ------------------------------------------------ */
+
+static uint32_t take(struct pool *p, uint32_t *next_of_free)
+{
+	uint32_t i = p->free;
+
+	if (i) {
+		p->free = *next_of_free;
+		return i;
+	}
+	return p->fresh < p->size ? ++p->fresh : 0;
+}
+
+static void age_append(struct shard *s, uint32_t i, enum class class)
+{
+	struct entry *e = &s->entries[i];
+	struct ends *l = &s->age[class];
+
+	e->class = (uint8_t)class;
+	e->newer = 0;
+	e->older = l->newest;
+	if (l->newest)
+		s->entries[l->newest].newer = i;
+	else
+		l->oldest = i;
+	l->newest = i;
+	s->count[class]++;
+}
+
+static void age_remove(struct shard *s, uint32_t i)
+{
+	struct entry *e = &s->entries[i];
+	struct ends *l = &s->age[e->class];
+
+	*(e->older ? &s->entries[e->older].newer : &l->oldest) = e->newer;
+	*(e->newer ? &s->entries[e->newer].older : &l->newest) = e->older;
+	s->count[e->class]--;
+}
+
+static void list_append(struct shard *s, uint32_t i, enum list list)
+{
+	struct link *k = &s->links[i];
+	struct ends *l = &s->nodes[k->node].list[list];
+
+	k->list = list;
+	k->newer = 0;
+	k->older = l->newest;
+	if (l->newest)
+		s->links[l->newest].newer = i;
+	else
+		l->oldest = i;
+	l->newest = i;
+}
+
+static void list_remove(struct shard *s, uint32_t i)
+{
+	struct link *k = &s->links[i];
+	struct ends *l = &s->nodes[k->node].list[k->list];
+
+	*(k->older ? &s->links[k->older].newer : &l->oldest) = k->newer;
+	*(k->newer ? &s->links[k->newer].older : &l->newest) = k->older;
+}
+
+static uint32_t node_find(const struct shard *s, uint64_t hash)
+{
+	uint32_t i = s->node_buckets[hash & s->mask];
+
+	while (i && s->nodes[i].hash != hash)
+		i = s->nodes[i].next;
+	return i;
+}
+
+static uint32_t node_make(struct shard *s, uint64_t hash)
+{
+	uint32_t i = node_find(s, hash);
+
+	if (i)
+		return i;
+	i = take(&s->node_pool, &s->nodes[s->node_pool.free].next);
+	if (!i)
+		return 0;
+	memset(&s->nodes[i], 0, sizeof(s->nodes[i]));
+	s->nodes[i].hash = hash;
+	s->nodes[i].next = s->node_buckets[hash & s->mask];
+	s->node_buckets[hash & s->mask] = i;
+	return i;
+}
+
+static void node_drop(struct shard *s, uint32_t i)
+{
+	uint32_t *at = &s->node_buckets[s->nodes[i].hash & s->mask];
+
+	while (*at != i)
+		at = &s->nodes[*at].next;
+	*at = s->nodes[i].next;
+	s->nodes[i].next = s->node_pool.free;
+	s->node_pool.free = i;
+}
+
+/* Hangs an entry into a list of the node of that hash. Where there is no room the entry does without. */
+static void link_make(struct shard *s, uint32_t entry, uint64_t hash, enum list list)
+{
+	uint32_t node = node_make(s, hash), i;
+
+	if (!node)
+		return;
+	i = take(&s->link_pool, &s->links[s->link_pool.free].next);
+	if (!i) {
+		if (!s->nodes[node].links)
+			node_drop(s, node);
+		return;
+	}
+	s->links[i] = (struct link){.entry = entry, .node = node, .next = s->entries[entry].links};
+	s->entries[entry].links = i;
+	s->nodes[node].links++;
+	list_append(s, i, list);
+}
+
+static void links_drop(struct shard *s, struct entry *e)
+{
+	for (uint32_t i = e->links, next; i; i = next) {
+		uint32_t node = s->links[i].node;
+
+		next = s->links[i].next;
+		list_remove(s, i);
+		if (--s->nodes[node].links == 0)
+			node_drop(s, node);
+		s->links[i].next = s->link_pool.free;
+		s->link_pool.free = i;
+	}
+	e->links = 0;
+}
+
+static void links_move(struct shard *s, const struct entry *e, enum list list)
+{
+	for (uint32_t i = e->links; i; i = s->links[i].next) {
+		list_remove(s, i);
+		list_append(s, i, list);
+	}
+}
+
+static uint32_t key_find(const struct shard *s, uint64_t key)
+{
+	uint32_t i = s->key_buckets[(key >> 8) & s->mask];
+
+	while (i && s->entries[i].key != key)
+		i = s->entries[i].key_next;
+	return i;
+}
+
+static void key_insert(struct shard *s, uint32_t i, uint64_t key)
+{
+	uint32_t *bucket = &s->key_buckets[(key >> 8) & s->mask];
+
+	s->entries[i].key = key;
+	s->entries[i].key_next = *bucket;
+	*bucket = i;
+}
+
+static void key_remove(struct shard *s, uint32_t i)
+{
+	uint32_t *at = &s->key_buckets[(s->entries[i].key >> 8) & s->mask];
+
+	while (*at != i)
+		at = &s->entries[*at].key_next;
+	*at = s->entries[i].key_next;
+}
+
+static void set_state(struct entry *e, uint32_t state)
+{
+	uint32_t generation = atomic_load_explicit(&e->tag, memory_order_relaxed) / TAG_STATES;
+
+	atomic_store_explicit(&e->tag, generation * TAG_STATES + state, memory_order_release);
+}
+
+/* A client's own entry, not its second one beneath the top-level domain. */
+static bool is_query(const struct entry *e)
+{
+	return e->question != 0;
+}
+
+static void entry_drop(struct shard *s, uint32_t i)
+{
+	struct entry *e = &s->entries[i];
+	uint32_t generation = atomic_load_explicit(&e->tag, memory_order_relaxed) / TAG_STATES;
+
+	if (e->class == CLASS_WAITING && is_query(e))
+		atomic_fetch_sub_explicit(&s->whole->waiting, 1, memory_order_relaxed);
+
+	links_drop(s, e);
+	if (e->key)
+		key_remove(s, i);
+	age_remove(s, i);
+	e->key = e->question = 0;
+	atomic_store_explicit(&e->tag, (generation + 1) * TAG_STATES + TAG_FREE, memory_order_release);
+	e->key_next = s->entry_pool.free;
+	s->entry_pool.free = i;
+}
+
+/* The shard is full: what has been answered gives way first, then what can be learned again, then who waits longest. */
+static bool evict(struct shard *s)
+{
+	static const enum class order[] = {CLASS_ANSWERED, CLASS_LEARNED, CLASS_UPSTREAM, CLASS_WAITING};
+
+	for (unsigned i = 0; i < CLASSES; i++) {
+		if (s->age[order[i]].oldest) {
+			entry_drop(s, s->age[order[i]].oldest);
+			s->evicted++;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool is_full(const struct pool *p, unsigned spare)
+{
+	return !p->free && p->fresh + spare > p->size;
+}
+
+static uint32_t entry_make(struct shard *s, uint32_t now, enum class class)
+{
+	for (int i = 0; i < 4 && (is_full(&s->entry_pool, 1) || is_full(&s->link_pool, ANCESTORS_MAX) ||
+				  is_full(&s->node_pool, ANCESTORS_MAX));
+	     i++)
+		evict(s);
+	uint32_t i = take(&s->entry_pool, &s->entries[s->entry_pool.free].key_next);
+
+	if (!i)
+		return 0;
+	struct entry *e = &s->entries[i];
+
+	e->stamp = now;
+	e->links = 0;
+	e->key = e->question = 0;
+	age_append(s, i, class);
+	set_state(e, class == CLASS_WAITING ? TAG_WAITING : TAG_OTHER);
+	return i;
+}
+
+static const int32_t class_life_ms[CLASSES] = {
+	[CLASS_WAITING] = ATTRIB_WAIT_MS,
+	[CLASS_ANSWERED] = ATTRIB_ANSWERED_MS,
+	[CLASS_LEARNED] = ATTRIB_WAIT_MS,
+	[CLASS_UPSTREAM] = ATTRIB_WAIT_MS,
+};
+
+/* Retires a few whose time has come; each event pays for a few, so that nothing piles up. */
+static void expire(struct shard *s, uint32_t now)
+{
+	for (unsigned class = 0; class < CLASSES; class ++) {
+		for (int n = 0; n < EXPIRE_STEP; n++) {
+			uint32_t i = s->age[class].oldest;
+
+			/* signed: another thread's clock reading may be a little ahead of ours */
+			if (!i || (int32_t)(now - s->entries[i].stamp) < class_life_ms[class])
+				break;
+			entry_drop(s, i);
+		}
+	}
+}
+
+static struct shard *enter(struct attrib *a, unsigned index, uint32_t now)
+{
+	struct shard *s = &a->shard[index];
+
+	shard_lock(s);
+	expire(s, now);
+	return s;
+}
+
+/* ---- owners ------------------------------------------------------------------------------------------------ */
+
+static struct attrib_ref ref_to(const struct attrib *a, const struct shard *s, uint32_t i)
+{
+	uint32_t tag = atomic_load_explicit(&s->entries[i].tag, memory_order_relaxed);
+
+	return (struct attrib_ref){.index = i, .tag = tag / TAG_STATES, .shard = (uint8_t)(s - a->shard)};
+}
+
+/* What became of a client query: TAG_WAITING, TAG_ANSWERED, or TAG_FREE where it is gone. Needs no lock. */
+static uint32_t ref_state(const struct attrib *a, struct attrib_ref ref)
+{
+	if (!ref.index)
+		return TAG_FREE;
+	uint32_t tag = atomic_load_explicit(&a->shard[ref.shard].entries[ref.index].tag, memory_order_acquire);
+
+	return tag / TAG_STATES == ref.tag ? tag % TAG_STATES : TAG_FREE;
+}
+
+/* The entry that a reference means, where it lies in this very shard and still lives. */
+static uint32_t ref_in(const struct attrib *a, const struct shard *s, struct attrib_ref ref)
+{
+	return &a->shard[ref.shard] == s && ref_state(a, ref) != TAG_FREE ? ref.index : 0;
+}
+
+/* ---- client queries ---------------------------------------------------------------------------------------- */
+
+/* Hangs an entry beneath those ancestors of its name that belong to this shard: all but the top-level domain. */
+static void link_ancestors(struct shard *s, uint32_t i, const struct dns_name *name, enum list list)
+{
+	unsigned first = name->labels > ANCESTORS_MAX ? name->labels - ANCESTORS_MAX : 1;
+
+	for (unsigned at = first; at + 1 < name->labels; at++)
+		link_make(s, i, node_hash(name->suffix[at], NODE_BENEATH), list);
+}
+
+static void link_tld(struct shard *s, uint32_t i, const struct dns_name *name, enum list list)
+{
+	link_make(s, i, node_hash(name->suffix[name->labels - 1], NODE_BENEATH), list);
+}
+
+/* The client's own query, in the shard of its name. */
+static void enter_query(struct attrib *a, struct shard *s, uint32_t now, const struct dns_message *query, uint64_t key,
+			struct attrib_owner *who)
+{
+	uint64_t hash = dns_name_hash(&query->name);
+	uint32_t i = entry_make(s, now, CLASS_WAITING);
+
+	if (!i)
+		return;
+	who->ref = ref_to(a, s, i);
+	s->entries[i].owner = *who;
+	s->entries[i].question = question_hash(hash, query->qtype);
+	atomic_fetch_add_explicit(&a->waiting, 1, memory_order_relaxed);
+	key_insert(s, i, key);
+	link_make(s, i, s->entries[i].question, LIST_FRESH);
+	link_make(s, i, node_hash(hash, NODE_NAME), LIST_FRESH);
+	link_ancestors(s, i, &query->name, LIST_FRESH);
+}
+
+/* Its second entry, in the shard of its top-level domain. */
+static void enter_query_tld(struct shard *s, uint32_t now, const struct dns_name *name, uint64_t key,
+			    const struct attrib_owner *who)
+{
+	uint32_t i = key_find(s, ~key);
+
+	if (i)
+		entry_drop(s, i);
+	i = entry_make(s, now, CLASS_WAITING);
+	if (!i)
+		return;
+	s->entries[i].owner = *who;
+	key_insert(s, i, ~key);
+	link_tld(s, i, name, LIST_FRESH);
+}
+
+/* Does this very client already wait for this very answer? Then it has only asked again. */
+static bool refresh_query(struct attrib *a, struct shard *s, uint32_t now, uint64_t key, struct attrib_owner *who)
+{
+	uint32_t i = key_find(s, key);
+
+	if (!i)
+		return false;
+	if (s->entries[i].class != CLASS_WAITING) {
+		entry_drop(s, i);
+		return false;
+	}
+	s->entries[i].stamp = now;
+	age_remove(s, i);
+	age_append(s, i, CLASS_WAITING);
+	who->ref = ref_to(a, s, i);
+	return true;
+}
+
+static void turn_add(struct attrib_turn *turn, const struct attrib_owner *owner)
+{
+	turn->messages++;
+	turn->owned = owner && owner->ref.index;
+	if (turn->owned)
+		turn->owner = *owner;
+}
+
+void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_message *query, struct attrib_owner *who,
+			 struct attrib_turn *turn)
+{
+	uint64_t key = client_key(a, query, who);
+	struct shard *s = enter(a, shard_of(&query->name, 0), now);
+
+	who->id = query->id;
+	who->ref = (struct attrib_ref){0};
+	bool again = refresh_query(a, s, now, key, who);
+	if (!again)
+		enter_query(a, s, now, query, key, who);
+	shard_unlock(s);
+	if (!again && query->name.labels >= 2 && who->ref.index) {
+		s = enter(a, shard_of_tld(&query->name), now);
+		enter_query_tld(s, now, &query->name, key, who);
+		shard_unlock(s);
+	}
+	turn_add(turn, who);
+}
+
+static void answer_entry(struct shard *s, uint32_t now, uint64_t key)
+{
+	uint32_t i = key_find(s, key);
+
+	if (!i || s->entries[i].class != CLASS_WAITING)
+		return;
+	if (is_query(&s->entries[i]))
+		atomic_fetch_sub_explicit(&s->whole->waiting, 1, memory_order_relaxed);
+	s->entries[i].stamp = now;
+	age_remove(s, i);
+	age_append(s, i, CLASS_ANSWERED);
+	set_state(&s->entries[i], TAG_ANSWERED);
+	links_move(s, &s->entries[i], LIST_ANSWERED);
+}
+
+void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,
+			  const struct attrib_owner *who)
+{
+	uint64_t key = client_key(a, answer, who);
+	struct shard *s = enter(a, shard_of(&answer->name, 0), now);
+
+	answer_entry(s, now, key);
+	shard_unlock(s);
+	if (answer->name.labels >= 2) {
+		s = enter(a, shard_of_tld(&answer->name), now);
+		answer_entry(s, now, ~key);
+		shard_unlock(s);
+	}
+}
+
+/* ---- decisions --------------------------------------------------------------------------------------------- */
+
+struct choice {
+	struct attrib *a;
+	struct shard *s;
+	const struct dns_message *query;
+	const struct attrib_turn *turn;
+	unsigned from; /* labels left away in front */
+	struct attrib_decision *decision;
+};
+
+static bool choose_entry(struct choice *c, uint32_t i, enum attrib_evidence evidence)
+{
+	c->decision->evidence = evidence;
+	c->decision->owner = c->s->entries[i].owner;
+	return true;
+}
+
+static bool choose_link(struct choice *c, uint32_t link, enum attrib_evidence evidence)
+{
+	return link && choose_entry(c, c->s->links[link].entry, evidence);
+}
+
+/* The client query that this thread received last, where it lies in this shard and waits. */
+static uint32_t own_entry(const struct choice *c)
+{
+	if (!c->turn || !c->turn->owned || !c->turn->messages)
+		return 0;
+	uint32_t i = ref_in(c->a, c->s, c->turn->owner.ref);
+
+	return i && c->s->entries[i].class == CLASS_WAITING ? i : 0;
+}
+
+/* That query's link to a node, if it has one: is it among those that hang there? */
+static uint32_t own_link(const struct choice *c, uint32_t node)
+{
+	uint32_t entry = own_entry(c);
+
+	for (uint32_t i = entry ? c->s->entries[entry].links : 0; i; i = c->s->links[i].next)
+		if (c->s->links[i].node == node)
+			return i;
+	return 0;
+}
+
+/* Moves a client query behind those that have not been charged yet, for its own question and name only. */
+static void charge(struct choice *c, uint32_t i)
+{
+	struct shard *s = c->s;
+	uint64_t name = node_hash(c->from < c->query->name.labels ? c->query->name.suffix[c->from]
+								  : dns_name_hash(&c->query->name),
+				  NODE_NAME);
+
+	for (uint32_t k = s->entries[i].links; k; k = s->links[k].next) {
+		uint64_t hash = s->nodes[s->links[k].node].hash;
+
+		if (s->links[k].list == LIST_FRESH && (hash == s->entries[i].question || hash == name)) {
+			list_remove(s, k);
+			list_append(s, k, LIST_CHARGED);
+		}
+	}
+}
+
+static bool choose_question(struct choice *c, uint64_t name)
+{
+	struct shard *s = c->s;
+	uint32_t node = node_find(s, question_hash(name, c->query->qtype));
+
+	if (!node)
+		return false;
+	uint32_t own = own_link(c, node);
+	uint32_t link = own && s->links[own].list == LIST_FRESH ? own : s->nodes[node].list[LIST_FRESH].oldest;
+
+	if (!link)
+		return choose_link(c, s->nodes[node].list[LIST_CHARGED].oldest, ATTRIB_EXACT);
+	charge(c, s->links[link].entry);
+	return choose_link(c, link, ATTRIB_EXACT);
+}
+
+static bool choose_name(struct choice *c, uint32_t node)
+{
+	struct ends *list = c->s->nodes[node].list;
+	uint32_t own = own_link(c, node);
+
+	if (own && c->s->links[own].list <= LIST_CHARGED)
+		return choose_link(c, own, ATTRIB_EXACT);
+	return choose_link(c, list[LIST_FRESH].oldest, ATTRIB_EXACT) ||
+	       choose_link(c, list[LIST_CHARGED].oldest, ATTRIB_EXACT);
+}
+
+/* The newest learned name whose owner is in that state; those whose owner is gone go too. */
+static bool choose_learned(struct choice *c, uint32_t node, uint32_t state, enum attrib_evidence evidence)
+{
+	struct shard *s = c->s;
+	uint32_t i = s->nodes[node].list[LIST_LEARNED].newest;
+
+	for (int n = 0; i && n < LEARNED_SCAN; n++) {
+		uint32_t older = s->links[i].older, entry = s->links[i].entry;
+		uint32_t is = ref_state(c->a, s->entries[entry].owner.ref);
+
+		if (is == state)
+			return choose_link(c, i, evidence);
+		if (is == TAG_FREE && s->nodes[node].links > 1)
+			entry_drop(s, entry);
+		i = older;
+	}
+	return false;
+}
+
+static bool choose_beneath(struct choice *c, uint32_t node)
+{
+	struct ends *list = c->s->nodes[node].list;
+	uint32_t own = own_link(c, node);
+
+	if (own && c->s->links[own].list <= LIST_CHARGED)
+		return choose_link(c, own, ATTRIB_ANCESTOR);
+	return choose_link(c, list[LIST_FRESH].newest, ATTRIB_ANCESTOR);
+}
+
+static bool choose_answered(struct choice *c, uint32_t node)
+{
+	return node && (choose_link(c, c->s->nodes[node].list[LIST_ANSWERED].newest, ATTRIB_ANSWERED) ||
+			choose_learned(c, node, TAG_ANSWERED, ATTRIB_ANSWERED));
+}
+
+static bool choose_in_shard(struct choice *c)
+{
+	const struct dns_name *name = &c->query->name;
+	uint64_t hash = c->from < name->labels ? name->suffix[c->from] : dns_name_hash(name);
+	uint32_t named = node_find(c->s, node_hash(hash, NODE_NAME));
+	uint32_t beneath = name->labels ? node_find(c->s, node_hash(hash, NODE_BENEATH)) : 0;
+
+	return choose_question(c, hash) || (named && choose_name(c, named)) ||
+	       (named && choose_learned(c, named, TAG_WAITING, ATTRIB_LEARNED)) ||
+	       (beneath && choose_beneath(c, beneath)) ||
+	       (beneath && choose_learned(c, beneath, TAG_WAITING, ATTRIB_ANCESTOR)) || choose_answered(c, named) ||
+	       choose_answered(c, beneath);
+}
+
+/* The same question with the same ID on the same socket, not answered yet, and its owner still there. */
+static bool choose_repeat(struct choice *c, uint64_t key)
+{
+	uint32_t i = key_find(c->s, key);
+
+	return i && ref_state(c->a, c->s->entries[i].owner.ref) == TAG_WAITING && choose_entry(c, i, ATTRIB_REPEAT);
+}
+
+static bool same_ref(struct attrib_ref x, struct attrib_ref y)
+{
+	return x.index == y.index && x.tag == y.tag && x.shard == y.shard;
+}
+
+/* The turn's sole message has an owner: what the turn would say. */
+static bool turn_speaks(const struct attrib_turn *turn)
+{
+	return turn && turn->messages == 1 && turn->owned;
+}
+
+/*
+ * Each decision that the question itself settled shows whether this program sends in the turn in which it received.
+ * One that does not, even once, is never again believed to.
+ */
+static void judge_turn(const struct choice *c)
+{
+	if (!turn_speaks(c->turn) || c->decision->evidence != ATTRIB_EXACT)
+		return;
+	bool right = same_ref(c->turn->owner.ref, c->decision->owner.ref);
+
+	atomic_fetch_add_explicit(right ? &c->a->turn_right : &c->a->turn_wrong, 1, memory_order_relaxed);
+}
+
+static bool turn_trusted(const struct attrib *a)
+{
+	return atomic_load_explicit(&a->turn_wrong, memory_order_relaxed) == 0 &&
+	       atomic_load_explicit(&a->turn_right, memory_order_relaxed) >= TURN_TRUST;
+}
+
+/* Nothing in the names says whose it is: then whoever's message was alone in the thread's turn. Priming is nobody's. */
+static bool choose_turn(struct choice *c)
+{
+	if (!turn_speaks(c->turn) || !turn_trusted(c->a) || ref_state(c->a, c->turn->owner.ref) == TAG_FREE)
+		return false;
+	if (c->query->name.labels == 0 && c->query->qtype == DNS_TYPE_NS)
+		return false;
+	c->decision->evidence = ATTRIB_TURN;
+	c->decision->owner = c->turn->owner;
+	return true;
+}
+
+bool attrib_connection(const struct attrib *a, const struct attrib_turn *turn)
+{
+	if (!turn_speaks(turn) || ref_state(a, turn->owner.ref) != TAG_WAITING)
+		return false;
+	return turn_trusted(a) || atomic_load_explicit(&a->waiting, memory_order_relaxed) == 1;
+}
+
+void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_message *query,
+			   struct attrib_socket socket, const struct attrib_turn *turn,
+			   struct attrib_decision *decision)
+{
+	struct choice c = {.a = a,
+			   .query = query,
+			   .turn = turn,
+			   .from = query->name.underscore && query->name.labels > 1,
+			   .decision = decision};
+	unsigned whole = shard_of(&query->name, 0), seat = shard_of(&query->name, c.from);
+
+	decision->evidence = ATTRIB_NONE;
+	c.s = enter(a, whole, now);
+	bool found = choose_repeat(&c, upstream_key(a, query, socket));
+	if (!found && seat != whole) {
+		shard_unlock(c.s);
+		c.s = enter(a, seat, now);
+	}
+	found = found || choose_in_shard(&c);
+	shard_unlock(c.s);
+	if (found)
+		judge_turn(&c);
+	else
+		choose_turn(&c);
+}
+
+/* ---- what an answer teaches -------------------------------------------------------------------------------- */
+
+static bool already_learned(const struct shard *s, uint32_t node, const struct attrib_owner *owner)
+{
+	uint32_t link = node ? s->nodes[node].list[LIST_LEARNED].newest : 0;
+
+	return link && same_ref(s->entries[s->links[link].entry].owner.ref, owner->ref);
+}
+
+struct learning {
+	struct attrib *a;
+	uint32_t now;
+	struct attrib_owner owner;
+};
+
+static void learn(void *ctx, const struct dns_name *name)
+{
+	struct learning *l = ctx;
+	uint64_t hash = node_hash(dns_name_hash(name), NODE_NAME);
+	struct shard *s = enter(l->a, shard_of(name, 0), l->now);
+	bool known = already_learned(s, node_find(s, hash), &l->owner);
+	uint32_t i = known || !name->labels ? 0 : entry_make(s, l->now, CLASS_LEARNED);
+
+	if (i) {
+		s->entries[i].owner = l->owner;
+		link_make(s, i, hash, LIST_LEARNED);
+		link_ancestors(s, i, name, LIST_LEARNED);
+	}
+	shard_unlock(s);
+	if (!i || name->labels < 2)
+		return;
+	s = enter(l->a, shard_of_tld(name), l->now);
+	hash = node_hash(name->suffix[name->labels - 1], NODE_BENEATH);
+	i = already_learned(s, node_find(s, hash), &l->owner) ? 0 : entry_make(s, l->now, CLASS_LEARNED);
+	if (i) {
+		s->entries[i].owner = l->owner;
+		link_tld(s, i, name, LIST_LEARNED);
+	}
+	shard_unlock(s);
+}
+
+void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_message *answer, const uint8_t *msg,
+			    size_t len, struct attrib_socket socket, struct attrib_turn *turn)
+{
+	struct learning l = {.a = a, .now = now};
+	struct shard *s = enter(a, shard_of(&answer->name, 0), now);
+	uint32_t i = key_find(s, upstream_key(a, answer, socket));
+
+	if (i) {
+		l.owner = s->entries[i].owner;
+		entry_drop(s, i);
+	}
+	shard_unlock(s);
+	turn_add(turn, i ? &l.owner : NULL);
+	if (i)
+		dns_learned_names(&a->key, msg, len, answer, learn, &l);
+}
+
+/* The mark found out for a client query, kept with it. */
+static void keep_mark(struct attrib *a, const struct attrib_owner *owner)
+{
+	struct shard *s = &a->shard[owner->ref.shard];
+
+	if (owner->state == MARK_UNKNOWN || !owner->ref.index)
+		return;
+	shard_lock(s);
+	uint32_t i = ref_in(a, s, owner->ref);
+	if (i) {
+		s->entries[i].owner.mark = owner->mark;
+		s->entries[i].owner.state = owner->state;
+	}
+	shard_unlock(s);
+}
+
+void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *query, struct attrib_socket socket,
+		   const struct attrib_decision *decision)
+{
+	uint64_t key = upstream_key(a, query, socket);
+
+	if (decision->evidence == ATTRIB_NONE)
+		return;
+	keep_mark(a, &decision->owner);
+	struct shard *s = enter(a, shard_of(&query->name, 0), now);
+	uint32_t i = key_find(s, key);
+
+	if (!i) {
+		i = entry_make(s, now, CLASS_UPSTREAM);
+		if (i)
+			key_insert(s, i, key);
+	}
+	if (i)
+		s->entries[i].owner = decision->owner;
+	shard_unlock(s);
+	if (decision->evidence == ATTRIB_TURN) {
+		struct learning l = {.a = a, .now = now, .owner = decision->owner};
+
+		learn(&l, &query->name);
+	}
+}
+
+/* ---- figures ----------------------------------------------------------------------------------------------- */
+
+void attrib_usage(struct attrib *a, struct attrib_usage *usage)
+{
+	memset(usage, 0, sizeof(*usage));
+	for (int i = 0; i < SHARDS; i++) {
+		struct shard *s = &a->shard[i];
+
+		shard_lock(s);
+		usage->waiting += s->count[CLASS_WAITING];
+		usage->answered += s->count[CLASS_ANSWERED];
+		usage->learned += s->count[CLASS_LEARNED];
+		usage->upstream += s->count[CLASS_UPSTREAM];
+		usage->evicted += s->evicted;
+		shard_unlock(s);
+	}
+}
+
+const char *attrib_evidence_name(enum attrib_evidence evidence)
+{
+	static const char *const names[ATTRIB_EVIDENCES] = {
+		[ATTRIB_NONE] = "none",		[ATTRIB_REPEAT] = "repeat",	[ATTRIB_EXACT] = "exact",
+		[ATTRIB_LEARNED] = "learned",	[ATTRIB_ANCESTOR] = "ancestor", [ATTRIB_ANSWERED] = "answered",
+		[ATTRIB_TURN] = "turn",
+	};
+
+	return evidence < ATTRIB_EVIDENCES ? names[evidence] : "?";
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Attribution: which client caused this upstream query? Events in, decisions out. Pure: no socket, no clock, no
+ * allocation; its memory and the time are given to it. Safe for any number of threads; no call blocks on anything
+ * but a short critical section of another call.
+ *
+ * Four events feed it, told apart by a message's QR bit and its direction alone:
+ *
+ *     client query     received, QR=0    someone waits for this question
+ *     upstream query   sent,     QR=0    whose is it?  -> a decision
+ *     upstream answer  received, QR=1    what it names next is the same client's
+ *     client answer    sent,     QR=1    this one waits no longer
+ *
+ * Evidence, in the order of its weight (enum attrib_evidence):
+ *   repeat    the same question with the same ID on the same socket keeps its owner
+ *   exact     a client waits for the same name and type, or else the same name. Of several: one not yet charged
+ *             (the thread's own, else the oldest), else the oldest still waiting
+ *   learned   an answer to this client's query named it: CNAME and DNAME targets, name servers
+ *   ancestor  a client waits beneath it: minimised names, DS and DNSKEY, delegations. Of several: the thread's own,
+ *             else the newest
+ *   answered  as exact and ancestor, where the client has had its answer a moment ago: prefetches, stale answers
+ *   turn      the thread received exactly one message in its turn, so this query is of its making; only where this
+ *             program has been seen to send in the turn in which it received, and never otherwise
+ *   none      nobody's: the default mark
+ *
+ * Structure. All work on a name happens in the shard of its last two labels, where everything beneath them lies
+ * together; top-level domains, which would join all shards, have their index in a shard of their own (the client
+ * query is entered there a second time). So an event takes one lock, or two in turn, never nested. In a shard,
+ * each client query hangs in the lists of a few nodes (question, name, each ancestor), and a list's head or tail is
+ * the decision: no event's cost depends on how many clients or names wait.
+ */
+#ifndef SHIM_ATTRIB_H
+#define SHIM_ATTRIB_H
+
+#include "dns.h"
+#include "flow.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	ATTRIB_CAPACITY_MIN = 1024,
+	ATTRIB_CAPACITY_DEFAULT = 8192,
+	ATTRIB_CAPACITY_MAX = 1048576,
+
+	ATTRIB_WAIT_MS = 30000,	    /* a client that has no answer by then has given up */
+	ATTRIB_ANSWERED_MS = 10000, /* prefetches and stale refreshes come within it */
+};
+
+enum attrib_evidence {
+	ATTRIB_NONE,
+	ATTRIB_REPEAT,
+	ATTRIB_EXACT,
+	ATTRIB_LEARNED,
+	ATTRIB_ANCESTOR,
+	ATTRIB_ANSWERED,
+	ATTRIB_TURN,
+	ATTRIB_EVIDENCES
+};
+
+enum mark_state {
+	MARK_UNKNOWN, /* not looked up yet */
+	MARK_KNOWN,
+	MARK_ABSENT, /* looked up, and there is none to be had */
+};
+
+/* Where a client query lies; becomes invalid by itself when the entry goes. */
+struct attrib_ref {
+	uint32_t index; /* 0: none */
+	uint32_t tag;
+	uint8_t shard;
+};
+
+/* A client query as others carry it about: who asked, and its mark as far as it is known. */
+struct attrib_owner {
+	struct attrib_ref ref;
+	struct flow flow;
+	int fd;		 /* the socket that it came in on, and the descriptor's generation */
+	uint32_t fd_gen;
+	uint32_t mark;
+	uint8_t state; /* enum mark_state */
+	uint16_t id;
+};
+
+/* A socket, and which of the many that bore its number. */
+struct attrib_socket {
+	int fd;
+	uint32_t gen;
+};
+
+/* What one thread received since its last event wait. Zeroed at each wait. */
+struct attrib_turn {
+	uint32_t messages;
+	bool owned; /* the newest message has an owner */
+	struct attrib_owner owner;
+};
+
+struct attrib_decision {
+	enum attrib_evidence evidence;
+	struct attrib_owner owner; /* where evidence is not ATTRIB_NONE */
+};
+
+struct attrib;
+
+/** Bytes of memory that a table of that capacity (client queries a shard) needs. Only what is used is touched. */
+size_t attrib_size(unsigned capacity);
+
+/**
+ * Makes a table in zeroed memory of attrib_size(capacity) bytes.
+ *
+ * @param key  secret: names come from strangers
+ */
+struct attrib *attrib_init(void *zeroed, unsigned capacity, const struct sip_key *key);
+
+/** The key that names must be hashed with (dns_parse). */
+const struct sip_key *attrib_key(const struct attrib *a);
+
+/**
+ * A client's query came in. A repeat of one that is waiting already changes nothing.
+ *
+ * @param now   milliseconds of any monotonic clock
+ * @param who   flow, socket, ID, and the mark where it is known; ref is filled in
+ * @param turn  the receiving thread's
+ */
+void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_message *query, struct attrib_owner *who,
+			 struct attrib_turn *turn);
+
+/**
+ * An upstream query is about to leave: whose is it?
+ *
+ * @param turn  the sending thread's; NULL: none
+ */
+void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_message *query,
+			   struct attrib_socket socket, const struct attrib_turn *turn,
+			   struct attrib_decision *decision);
+
+/**
+ * A connection is about to be made, and no question is known yet: is it the owner of the sole message of this turn
+ * that causes it? Only where turns can be trusted, or nobody else waits.
+ */
+bool attrib_connection(const struct attrib *a, const struct attrib_turn *turn);
+
+/**
+ * Keeps a decision for repeats and for the answer, with the owner's mark as it was found out since.
+ */
+void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *query, struct attrib_socket socket,
+		   const struct attrib_decision *decision);
+
+/**
+ * An upstream's answer came in: what it names is its owner's.
+ *
+ * @param msg, len  the whole message, as far as it is there
+ */
+void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_message *answer, const uint8_t *msg,
+			    size_t len, struct attrib_socket socket, struct attrib_turn *turn);
+
+/** A client got its answer: it waits no longer. */
+void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,
+			  const struct attrib_owner *who);
+
+/** In a child after fork: frees what another thread of the parent held, emptying the shards it was at work in. */
+void attrib_after_fork(struct attrib *a);
+
+/* How full the table is, and what it had to let go. */
+struct attrib_usage {
+	uint32_t waiting, answered, learned, upstream;
+	uint64_t evicted; /* entries that went before their time, since the start */
+};
+
+void attrib_usage(struct attrib *a, struct attrib_usage *usage);
+
+/** Name of a kind of evidence, as in traces and scenario files. */
+const char *attrib_evidence_name(enum attrib_evidence evidence);
+
+#endif

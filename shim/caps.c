@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "caps.h"
+
+#include "log.h"
+#include "real.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { BIT_WORD = CAP_NET_ADMIN / 32 };
+
+#define BIT (1U << (CAP_NET_ADMIN % 32))
+
+static bool wanted(void)
+{
+	return atomic_load_explicit(&shim_ready, memory_order_acquire) && shim.config.keep_caps;
+}
+
+static struct __user_cap_header_struct this_thread(void)
+{
+	return (struct __user_cap_header_struct){.version = _LINUX_CAPABILITY_VERSION_3};
+}
+
+static bool get(struct __user_cap_data_struct data[CAPS_WORDS])
+{
+	struct __user_cap_header_struct header = this_thread();
+	long arg[6] = {(long)&header, (long)data};
+
+	return real_raw_syscall(SYS_capget, arg) == 0;
+}
+
+static bool set(struct __user_cap_data_struct data[CAPS_WORDS])
+{
+	struct __user_cap_header_struct header = this_thread();
+
+	return REAL(capset)(&header, data) == 0;
+}
+
+static bool any_root(void)
+{
+	uid_t real_id, effective, saved;
+
+	return getresuid(&real_id, &effective, &saved) == 0 && (!real_id || !effective || !saved);
+}
+
+void caps_before(struct caps_change *change)
+{
+	struct __user_cap_data_struct now[CAPS_WORDS];
+	int saved = errno;
+
+	*change = (struct caps_change){0};
+	if (wanted() && get(now) && now[BIT_WORD].permitted & BIT) {
+		change->active = true;
+		change->was_root = any_root();
+		change->keepcaps_set = prctl(PR_GET_KEEPCAPS) == 0 && prctl(PR_SET_KEEPCAPS, 1) == 0;
+	}
+	errno = saved;
+}
+
+/*
+ * What the kernel would have left without us: all that was permitted goes when the last of the ids leaves 0 and the
+ * program did not ask to keep it (cap_emulate_setxuid, security/commoncap.c). The effective set is already as the
+ * kernel made it.
+ */
+static void only_ours(struct __user_cap_data_struct caps[CAPS_WORDS])
+{
+	for (int i = 0; i < CAPS_WORDS; i++)
+		caps[i].permitted = caps[i].effective = 0;
+}
+
+void caps_after(struct caps_change *change, bool done)
+{
+	struct __user_cap_data_struct caps[CAPS_WORDS];
+	int saved = errno;
+
+	if (!change->active)
+		return;
+	if (change->keepcaps_set)
+		prctl(PR_SET_KEEPCAPS, 0);
+	if (done && get(caps)) {
+		if (change->keepcaps_set && change->was_root && !any_root())
+			only_ours(caps);
+		caps[BIT_WORD].permitted |= BIT;
+		caps[BIT_WORD].effective |= BIT;
+		if (!set(caps))
+			log_cause(LOG_caps_failed, errno);
+	}
+	errno = saved;
+}
+
+cap_user_data_t caps_added(cap_user_header_t header, const cap_user_data_t data,
+			   struct __user_cap_data_struct changed[CAPS_WORDS])
+{
+	struct __user_cap_data_struct now[CAPS_WORDS];
+	int saved = errno;
+	bool keep = wanted() && header && data && header->version == _LINUX_CAPABILITY_VERSION_3 && get(now) &&
+		    now[BIT_WORD].permitted & BIT;
+
+	errno = saved;
+	if (!keep)
+		return data;
+	memcpy(changed, data, CAPS_WORDS * sizeof(*changed));
+	changed[BIT_WORD].permitted |= BIT;
+	changed[BIT_WORD].effective |= BIT;
+	return changed;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Configuration: the CONNMARK_ environment variables, read once when the library is loaded. Pure: strings in, an
+ * immutable structure out. connmarkshim(7) documents them for the operator; this grammar is the only one there is
+ * (connmark-run loads the library to have them checked).
+ */
+#ifndef SHIM_CONFIG_H
+#define SHIM_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum config_stream { STREAM_FOLLOW, STREAM_FIRST };
+enum config_log { LOG_STDERR, LOG_SYSLOG, LOG_FILE };
+
+struct config {
+	uint32_t mask;		   /* CONNMARK_MASK: the mark bits that are ours */
+	uint32_t default_mark;	   /* CONNMARK_DEFAULT: for queries that no client caused */
+	uint32_t table;		   /* CONNMARK_TABLE: client queries a shard of the table */
+	uint16_t zone;		   /* CONNMARK_ZONE: conntrack zone of the clients' flows */
+	enum config_stream stream; /* CONNMARK_STREAM: marks of a connection reused for several clients */
+	bool keep_caps;		   /* CONNMARK_KEEP_CAPS */
+	bool dry_run;		   /* CONNMARK_DRY_RUN */
+	enum config_log log;	   /* CONNMARK_LOG */
+	const char *log_path;	   /* where log is LOG_FILE; points into the environment's value */
+	const char *trace_path;	   /* CONNMARK_TRACE; NULL: off */
+};
+
+enum { CONFIG_WHY_MAX = 512 };
+
+/** The defaults. */
+void config_init(struct config *c);
+
+/** Name of the i-th variable, NULL behind the last. */
+const char *config_name(unsigned i);
+
+/**
+ * Sets one variable.
+ *
+ * @param name   with its CONNMARK_ prefix
+ * @param value  must live as long as c
+ * @param why    where refused: a sentence with the variable, the value, and what is allowed
+ * @return false where the name is unknown or the value is not allowed
+ */
+bool config_set(struct config *c, const char *name, const char *value, char why[CONFIG_WHY_MAX]);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Asking the kernel's connection tracking for a client flow's mark (ctnetlink). */
+#ifndef SHIM_CONNTRACK_H
+#define SHIM_CONNTRACK_H
+
+#include "flow.h"
+
+#include <stdint.h>
+
+/**
+ * Looks a flow's connmark up. One exchange with the kernel, which answers within the call: never waits.
+ *
+ * @param flow  both ends must be known
+ * @param zone  conntrack zone (CTA_ZONE); 0: the default one
+ * @return 0, or a negative errno: -ENOENT: no such flow; -EPERM: CAP_NET_ADMIN is missing
+ */
+int conntrack_mark(const struct flow *flow, uint16_t zone, uint32_t *mark);
+
+/** The thread ends: closes its socket. */
+void conntrack_thread_ends(void);
+
+/** In a child after fork: the parent's sockets are closed, since answers on them would be anybody's. */
+void conntrack_after_fork(void);
+
+#endif

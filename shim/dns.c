@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dns.h"
+
+enum {
+	POINTERS_MAX = 64, /* jumps in one name */
+	RECORDS_MAX = 64,  /* records looked at in one answer */
+};
+
+static uint16_t be16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+/* RFC 4343: only ASCII letters fold. */
+static uint8_t fold(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
+}
+
+/* The labels of a name in a message, by the offsets of their length bytes. */
+struct label_list {
+	unsigned count;
+	uint16_t at[DNS_LABELS_MAX];
+};
+
+/*
+ * Walks the name at *pos and leaves *pos behind it. Compression pointers are followed where allowed, and only
+ * backwards from the lowest place seen so far, so that a loop cannot be.
+ */
+static bool walk_name(const uint8_t *msg, size_t len, size_t *pos, bool compressed, struct label_list *labels)
+{
+	size_t at = *pos, lowest = *pos, octets = 1;
+	bool jumped = false;
+	unsigned jumps = 0;
+
+	labels->count = 0;
+	for (;;) {
+		if (at >= len || at > 0x3fff + (size_t)DNS_NAME_MAX)
+			return false;
+		uint8_t n = msg[at];
+		if (n == 0) {
+			if (!jumped)
+				*pos = at + 1;
+			return true;
+		}
+		if ((n & 0xc0) == 0xc0) {
+			if (!compressed || at + 1 >= len || ++jumps > POINTERS_MAX)
+				return false;
+			size_t to = (size_t)(n & 0x3f) << 8 | msg[at + 1];
+			if (!jumped)
+				*pos = at + 2;
+			if (to >= lowest)
+				return false;
+			jumped = true;
+			lowest = at = to;
+			continue;
+		}
+		if (n & 0xc0)
+			return false;
+		octets += 1U + n;
+		if (octets > DNS_NAME_MAX || at + 1 + n > len)
+			return false;
+		labels->at[labels->count++] = (uint16_t)at;
+		at += 1U + n;
+	}
+}
+
+/* From the top-level domain down, each hash seeded with its parent's: linear in the name's length. */
+static void hash_labels(const struct sip_key *key, const uint8_t *msg, const struct label_list *labels,
+			struct dns_name *out)
+{
+	uint64_t seed = 0;
+
+	out->labels = labels->count;
+	out->underscore = labels->count && msg[labels->at[0]] == 1 && msg[labels->at[0] + 1] == '_';
+	for (unsigned i = labels->count; i-- > 0;) {
+		const uint8_t *label = msg + labels->at[i];
+		uint8_t folded[63], n = label[0];
+
+		for (unsigned j = 0; j < n; j++)
+			folded[j] = fold(label[1 + j]);
+		seed = siphash13(key, seed, folded, n);
+		out->suffix[i] = seed;
+	}
+}
+
+bool dns_plausible(const uint8_t *msg, size_t len)
+{
+	if (len < DNS_HEADER_LEN)
+		return false;
+	unsigned opcode = msg[2] >> 3 & 0xf;
+	/* RFC 8499 and IANA: opcodes 0 to 6 without 3; one question, or none in some answers and in cookies' queries */
+	return opcode <= 6 && opcode != 3 && be16(msg + 4) <= 1;
+}
+
+bool dns_parse(const struct sip_key *key, const uint8_t *msg, size_t len, struct dns_message *out)
+{
+	struct label_list labels;
+	size_t pos = DNS_HEADER_LEN;
+
+	if (len < DNS_HEADER_LEN || (msg[2] & 0x78) != 0 || be16(msg + 4) != 1)
+		return false;
+	if (!walk_name(msg, len, &pos, false, &labels) || pos + 4 > len)
+		return false;
+	out->id = be16(msg);
+	out->answer = msg[2] & 0x80;
+	out->truncated = msg[2] & 0x02;
+	out->rcode = msg[3] & 0x0f;
+	out->qtype = be16(msg + pos);
+	out->question_end = pos + 4;
+	hash_labels(key, msg, &labels, &out->name);
+	return true;
+}
+
+/* Skips a name without looking at its labels. */
+static bool skip_name(const uint8_t *msg, size_t len, size_t *pos)
+{
+	size_t at = *pos;
+
+	while (at < len) {
+		uint8_t n = msg[at];
+		if (n == 0) {
+			*pos = at + 1;
+			return true;
+		}
+		if ((n & 0xc0) == 0xc0) {
+			*pos = at + 2;
+			return at + 2 <= len;
+		}
+		if (n & 0xc0)
+			return false;
+		at += 1U + n;
+	}
+	return false;
+}
+
+/* One resource record (RFC 1035, section 3.2.1): its type, and where its data lie; *pos goes behind it. */
+static bool next_record(const uint8_t *msg, size_t len, size_t *pos, uint16_t *type, size_t *data)
+{
+	if (!skip_name(msg, len, pos) || *pos + 10 > len)
+		return false;
+	*type = be16(msg + *pos);
+	*data = *pos + 10;
+	*pos = *data + be16(msg + *pos + 8);
+	return *pos <= len;
+}
+
+void dns_learned_names(const struct sip_key *key, const uint8_t *msg, size_t len, const struct dns_message *parsed,
+		       dns_learn_fn *learn, void *ctx)
+{
+	unsigned records = (unsigned)be16(msg + 6) + be16(msg + 8), learned = 0;
+	size_t pos = parsed->question_end, data;
+	uint16_t type;
+
+	if (records > RECORDS_MAX)
+		records = RECORDS_MAX;
+	while (records-- && learned < DNS_LEARNED_MAX && next_record(msg, len, &pos, &type, &data)) {
+		struct label_list labels;
+		struct dns_name name;
+
+		if (type != DNS_TYPE_CNAME && type != DNS_TYPE_DNAME && type != DNS_TYPE_NS)
+			continue;
+		if (!walk_name(msg, len, &data, true, &labels))
+			return;
+		hash_labels(key, msg, &labels, &name);
+		learn(ctx, &name);
+		learned++;
+	}
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the shim needs to know of a DNS message (RFC 1035, section 4): its direction, its question, and the names
+ * that an answer leads to. Pure: bytes in, facts out. Every byte is a stranger's; nothing here loops, allocates or
+ * reads past the end, whatever they are.
+ */
+#ifndef SHIM_DNS_H
+#define SHIM_DNS_H
+
+#include "siphash.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	DNS_HEADER_LEN = 12,
+	DNS_NAME_MAX = 255,	     /* RFC 1035, section 3.1: a name's octets, with lengths and root */
+	DNS_LABELS_MAX = 127,	     /* what fits in them */
+	DNS_HEAD_MAX = 12 + 255 + 4, /* header and question at their longest */
+	DNS_LEARNED_MAX = 16,	     /* names taken from one answer: bounds the work of a hostile one */
+
+	DNS_TYPE_NS = 2,
+	DNS_TYPE_CNAME = 5,
+	DNS_TYPE_DNAME = 39,
+};
+
+/*
+ * A name as the keyed hashes of itself and of all its ancestors: suffix[0] is the whole name, suffix[labels - 1] its
+ * top-level domain. Case is folded (RFC 4343), since resolvers randomise it (0x20). The root has no labels.
+ */
+struct dns_name {
+	unsigned labels;
+	bool underscore; /* the first label is "_": BIND's way of asking for an ancestor */
+	uint64_t suffix[DNS_LABELS_MAX];
+};
+
+struct dns_message {
+	uint16_t id;
+	uint16_t qtype;
+	uint8_t rcode;
+	bool answer;	     /* QR */
+	bool truncated;	     /* TC */
+	size_t question_end; /* offset of the first byte behind the question */
+	struct dns_name name;
+};
+
+/** Hash of the whole name; of the root, a fixed one. */
+static inline uint64_t dns_name_hash(const struct dns_name *name)
+{
+	return name->labels ? name->suffix[0] : 0x726f6f74ULL;
+}
+
+/**
+ * Reads header and question of a standard query or its answer.
+ *
+ * @return false where it is anything else: too short, another opcode than QUERY, not exactly one question, a name
+ *         that is compressed, too long or cut off
+ */
+bool dns_parse(const struct sip_key *key, const uint8_t *msg, size_t len, struct dns_message *out);
+
+/** Could these bytes be the start of a DNS message of any opcode? For streams: what is not is left alone for good. */
+bool dns_plausible(const uint8_t *msg, size_t len);
+
+typedef void dns_learn_fn(void *ctx, const struct dns_name *name);
+
+/**
+ * Calls learn for each name that the answer leads the resolver to: targets of CNAME and DNAME (RFC 6672), and name
+ * servers. At most DNS_LEARNED_MAX; stops without a word where the message is malformed.
+ *
+ * @param parsed  what dns_parse said of the same bytes
+ */
+void dns_learned_names(const struct sip_key *key, const uint8_t *msg, size_t len, const struct dns_message *parsed,
+		       dns_learn_fn *learn, void *ctx);
+
+#endif

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "fdtab.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+	PAGE_BITS = 9,
+	PAGE_FDS = 1 << PAGE_BITS,
+	PAGES = FD_LIMIT >> PAGE_BITS,
+	LOCKS = 64,
+	HELD_SLOTS = 256, /* messages in pieces at once, all connections together */
+};
+
+static _Atomic(struct fd_state *) pages[PAGES];
+static pthread_mutex_t locks[LOCKS] = {[0 ... LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- held messages ----------------------------------------------------------------------------------------- */
+
+/* A bit a slot, set: taken. No lock, so that a close() in a signal handler may give one back. */
+static _Atomic uint64_t held_taken[HELD_SLOTS / 64];
+static _Atomic(uint8_t *) held_pool;
+
+static void *map(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static uint8_t *pool_get(void)
+{
+	uint8_t *pool = atomic_load(&held_pool), *none = NULL;
+
+	if (pool)
+		return pool;
+	pool = map((size_t)HELD_SLOTS * STREAM_HELD_MAX);
+	if (pool && !atomic_compare_exchange_strong(&held_pool, &none, pool)) {
+		munmap(pool, (size_t)HELD_SLOTS * STREAM_HELD_MAX);
+		pool = none;
+	}
+	return pool;
+}
+
+static uint8_t *held_take(void)
+{
+	uint8_t *pool = pool_get();
+
+	for (unsigned word = 0; pool && word < HELD_SLOTS / 64; word++) {
+		uint64_t taken = atomic_load(&held_taken[word]);
+
+		while (~taken) {
+			unsigned bit = (unsigned)__builtin_ctzll(~taken);
+
+			if (atomic_compare_exchange_weak(&held_taken[word], &taken, taken | 1ULL << bit))
+				return pool + (size_t)(word * 64 + bit) * STREAM_HELD_MAX;
+		}
+	}
+	return NULL;
+}
+
+static void held_give(uint8_t *slot)
+{
+	size_t i = (size_t)(slot - atomic_load(&held_pool)) / STREAM_HELD_MAX;
+
+	atomic_fetch_and(&held_taken[i / 64], ~(1ULL << i % 64));
+}
+
+const struct stream_store fd_store = {held_take, held_give};
+
+/* ---- the table --------------------------------------------------------------------------------------------- */
+
+static struct fd_state *page_make(unsigned page)
+{
+	struct fd_state *fresh = map(PAGE_FDS * sizeof(*fresh)), *none = NULL;
+
+	if (fresh && !atomic_compare_exchange_strong(&pages[page], &none, fresh)) {
+		munmap(fresh, PAGE_FDS * sizeof(*fresh));
+		fresh = none;
+	}
+	return fresh;
+}
+
+struct fd_state *fd_find(int fd)
+{
+	if (fd < 0 || fd >= FD_LIMIT)
+		return NULL;
+	struct fd_state *page = atomic_load_explicit(&pages[fd >> PAGE_BITS], memory_order_acquire);
+
+	return page ? page + (fd & (PAGE_FDS - 1)) : NULL;
+}
+
+struct fd_state *fd_get(int fd)
+{
+	if (fd < 0 || fd >= FD_LIMIT)
+		return NULL;
+	struct fd_state *page = atomic_load_explicit(&pages[fd >> PAGE_BITS], memory_order_acquire);
+
+	if (!page)
+		page = page_make((unsigned)fd >> PAGE_BITS);
+	return page ? page + (fd & (PAGE_FDS - 1)) : NULL;
+}
+
+static void reset_streams(struct fd_state *st)
+{
+	stream_reset(&st->rx, &fd_store);
+	stream_reset(&st->tx, &fd_store);
+	st->stream_gen = fd_gen(st);
+}
+
+void fd_lock_streams(struct fd_state *st, int fd)
+{
+	pthread_mutex_lock(&locks[(unsigned)fd % LOCKS]);
+	if (st->stream_gen != fd_gen(st))
+		reset_streams(st);
+}
+
+void fd_unlock_streams(int fd)
+{
+	pthread_mutex_unlock(&locks[(unsigned)fd % LOCKS]);
+}
+
+/*
+ * Safe in a signal handler: where the lock is taken, perhaps by the very thread that the signal interrupted, the
+ * streams are reset later, by who next uses them.
+ */
+static void forget(struct fd_state *st, int fd)
+{
+	uint32_t flags = fd_flags(st);
+
+	if (!flags)
+		return; /* never used, or forgotten already */
+	atomic_fetch_add_explicit(&st->gen, 1, memory_order_acq_rel);
+	atomic_store_explicit(&st->flags, 0, memory_order_release);
+	atomic_store_explicit(&st->base_mark, 0, memory_order_relaxed);
+	atomic_store_explicit(&st->current_mark, 0, memory_order_relaxed);
+	atomic_store_explicit(&st->client_mark, 0, memory_order_relaxed);
+	if ((flags & FD_KIND) != FD_TCP || pthread_mutex_trylock(&locks[(unsigned)fd % LOCKS]) != 0)
+		return;
+	reset_streams(st);
+	fd_unlock_streams(fd);
+}
+
+void fd_forget(int fd)
+{
+	struct fd_state *st = fd_find(fd);
+
+	if (st)
+		forget(st, fd);
+}
+
+void fd_forget_range(unsigned first, unsigned last)
+{
+	if (last >= FD_LIMIT)
+		last = FD_LIMIT - 1;
+	for (unsigned page = first >> PAGE_BITS; page <= last >> PAGE_BITS && first <= last; page++) {
+		struct fd_state *states = atomic_load_explicit(&pages[page], memory_order_acquire);
+
+		for (unsigned i = 0; states && i < PAGE_FDS; i++) {
+			unsigned fd = page << PAGE_BITS | i;
+
+			if (fd >= first && fd <= last)
+				forget(states + i, (int)fd);
+		}
+	}
+}
+
+void fd_copy(int from, int to)
+{
+	struct fd_state *old = fd_find(from), *new;
+
+	fd_forget(to);
+	if (!old || !(new = fd_get(to)))
+		return;
+	uint32_t flags = fd_flags(old);
+
+	if ((flags & FD_KIND) == FD_OURS)
+		return;
+	new->local = old->local;
+	new->peer = old->peer;
+	/* two numbers, one socket: what it is marked with can change behind either's back */
+	atomic_store_explicit(&new->flags, flags & ~(uint32_t)(FD_BASE | FD_MARKED), memory_order_release);
+}
+
+void fd_after_fork(void)
+{
+	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+
+	for (int i = 0; i < LOCKS; i++)
+		locks[i] = unlocked;
+}

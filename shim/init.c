@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Where the library comes to life: reads its configuration, makes its table, finds the real functions. */
+#include "conntrack.h"
+#include "log.h"
+#include "real.h"
+#include "thread.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+static const char prefix[] = "CONNMARK_";
+
+static bool refuse(const char *why)
+{
+	log_refusal(why);
+	return false;
+}
+
+static bool known(const char *name, size_t len)
+{
+	for (unsigned i = 0; config_name(i); i++)
+		if (strlen(config_name(i)) == len && strncmp(config_name(i), name, len) == 0)
+			return true;
+	return false;
+}
+
+/* A misspelt variable must not go unnoticed. Its own name tells config_set that there is none such. */
+static bool refuse_unknown(struct config *c)
+{
+	bool good = true;
+
+	for (char **var = environ; var && *var; var++) {
+		char name[64], why[CONFIG_WHY_MAX];
+		size_t len = strcspn(*var, "=");
+
+		if (strncmp(*var, prefix, sizeof(prefix) - 1) != 0 || known(*var, len) || !(*var)[len])
+			continue;
+		snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name) - 1), *var);
+		if (!config_set(c, name, *var + len + 1, why))
+			good = refuse(why);
+	}
+	return good;
+}
+
+static bool read_config(struct config *c)
+{
+	char why[CONFIG_WHY_MAX];
+	bool good = true;
+
+	config_init(c);
+	for (unsigned i = 0; config_name(i); i++) {
+		const char *value = secure_getenv(config_name(i));
+
+		if (value && !config_set(c, config_name(i), value, why))
+			good = refuse(why);
+	}
+	return (getauxval(AT_SECURE) || refuse_unknown(c)) && good;
+}
+
+static uint32_t kernel_version(void)
+{
+	struct utsname name;
+	unsigned major = 0, minor = 0;
+
+	if (uname(&name) != 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+		return 0;
+	return major << 8 | (minor & 0xff);
+}
+
+static struct attrib *make_table(unsigned capacity)
+{
+	void *memory = mmap(NULL, attrib_size(capacity), PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct sip_key key;
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	if (getrandom(&key, sizeof(key), GRND_NONBLOCK) != (ssize_t)sizeof(key))
+		memcpy(&key, (const void *)getauxval(AT_RANDOM), sizeof(key)); /* 16 bytes (getauxval(3)) */
+	return attrib_init(memory, capacity, &key);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+	real_resolve_all();
+	if (!read_config(&shim.config))
+		return;
+	log_open(&shim.config);
+	shim.kernel = kernel_version();
+	shim.attrib = make_table(shim.config.table);
+	if (!shim.attrib) {
+		log_cause(LOG_table_failed, 0);
+		return;
+	}
+	thread_init();
+	atomic_store_explicit(&shim_ready, true, memory_order_release);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Counters of everything that was decided or could not be done, and the log of the latter: each cause is said once at
+ * once, and from then on at most once a minute with its count. No allocation, no stdio stream, errno kept.
+ */
+#ifndef SHIM_LOG_H
+#define SHIM_LOG_H
+
+#include "config.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum { LOG_PERIOD_S = 60 };
+
+/*
+ * LOG_COUNTER(name): counted only.  LOG_CAUSE(name, what, remedy): counted and said.
+ */
+#define LOG_COUNTERS                                                                                                   \
+	LOG_COUNTER(client_queries)                                                                                    \
+	LOG_COUNTER(evidence_none)                                                                                     \
+	LOG_COUNTER(evidence_repeat)                                                                                   \
+	LOG_COUNTER(evidence_exact)                                                                                    \
+	LOG_COUNTER(evidence_learned)                                                                                  \
+	LOG_COUNTER(evidence_ancestor)                                                                                 \
+	LOG_COUNTER(evidence_answered)                                                                                 \
+	LOG_COUNTER(evidence_turn)                                                                                     \
+	LOG_COUNTER(lookups)                                                                                           \
+	LOG_COUNTER(stream_conflicts)                                                                                  \
+	LOG_COUNTER(no_entry)                                                                                          \
+	LOG_CAUSE(mark_not_permitted, "not permitted: a mark could not be set (SO_MARK needs CAP_NET_ADMIN)",          \
+		  "let the resolver keep CAP_NET_ADMIN: CONNMARK_KEEP_CAPS=yes, or AmbientCapabilities= and "          \
+		  "CapabilityBoundingSet= of its unit")                                                                \
+	LOG_CAUSE(lookup_not_permitted, "not permitted: conntrack may not be asked (it needs CAP_NET_ADMIN)",          \
+		  "let the resolver keep CAP_NET_ADMIN: CONNMARK_KEEP_CAPS=yes, or AmbientCapabilities= and "          \
+		  "CapabilityBoundingSet= of its unit")                                                                \
+	LOG_CAUSE(lookup_failed, "conntrack could not be asked",                                                       \
+		  "check that nf_conntrack_netlink is there and that the unit's RestrictAddressFamilies= has "         \
+		  "AF_NETLINK")                                                                                        \
+	LOG_CAUSE(mark_failed, "a mark could not be set", "see the error; the query left unmarked")                    \
+	LOG_CAUSE(caps_failed, "CAP_NET_ADMIN could not be kept across the change of user",                            \
+		  "check the unit's CapabilityBoundingSet= and NoNewPrivileges=")                                      \
+	LOG_CAUSE(table_failed, "no memory for the table of clients: marking is off", "lower CONNMARK_TABLE")          \
+	LOG_CAUSE(fork_failed, "forked in a signal handler amid a decision: this child marks nothing",                 \
+		  "fork outside of signal handlers")
+
+enum log_counter {
+#define LOG_COUNTER(name) LOG_##name,
+#define LOG_CAUSE(name, what, remedy) LOG_##name,
+	LOG_COUNTERS
+#undef LOG_COUNTER
+#undef LOG_CAUSE
+		LOG_COUNT
+};
+
+extern _Atomic uint64_t log_counters[LOG_COUNT];
+
+/** Counts an event. */
+static inline void log_count(enum log_counter counter)
+{
+	atomic_fetch_add_explicit(&log_counters[counter], 1, memory_order_relaxed);
+}
+
+/** Counts a failure, and says it where its time has come. error: a positive errno, or 0. */
+void log_cause(enum log_counter cause, int error);
+
+/** Where the log goes from now on; before, to standard error. */
+void log_open(const struct config *c);
+
+/** Writes one line, without a newline at its end, to wherever the log goes. */
+void log_line(const char *text);
+
+/** The same, and to standard error besides: for what an operator must see who has just typed it. */
+void log_refusal(const char *text);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The two halves of every receive: before the real call, room is made for what the program did not ask for (a
+ * datagram's sender and destination); after it, that is hidden again, and what came in becomes events.
+ *
+ *     struct rx rx;
+ *     if (!rx_begin(&rx, fd, &msg, flags))
+ *             return REAL(recvmsg)(fd, &msg, flags);
+ *     return rx_end(&rx, &msg, rx_receive(&rx, flags));
+ */
+#ifndef SHIM_RX_H
+#define SHIM_RX_H
+
+#include "cmsg.h"
+#include "fdtab.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+enum { RX_CONTROL = 1024 };
+
+struct rx {
+	int fd;
+	struct fd_state *st;
+	uint32_t gen;	  /* the descriptor's when the call began */
+	bool observe;	  /* what comes in is really taken out of the socket */
+	bool substituted; /* the kernel is given msg, not the program's own */
+	bool own_name, own_control;
+	struct msghdr msg;
+	struct sockaddr_storage name;
+	_Alignas(struct cmsghdr) char control[RX_CONTROL];
+};
+
+/** @return false where this call is none of our business: then call the real function and nothing else of this */
+bool rx_begin(struct rx *rx, int fd, const struct msghdr *app, int flags);
+
+/** What the program's call is to be replaced with, where substituted; errno as the real call's. */
+ssize_t rx_receive(struct rx *rx, int flags);
+
+/**
+ * Takes note of what came in, and gives the program what it asked for.
+ *
+ * @param app  the program's message header; changed as the real call would have
+ * @param n    what the real call returned, and errno with it
+ * @return n
+ */
+ssize_t rx_end(struct rx *rx, struct msghdr *app, ssize_t n);
+
+/** The same for recvmmsg, all of it. */
+int rx_recvmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags, struct timespec *timeout);
+
+#endif

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "sock.h"
+
+#include "real.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/in6.h>
+#include <netinet/in.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+static uint32_t kind_of(int domain, int type, int protocol)
+{
+	uint32_t family = domain == AF_INET6 ? FD_INET6 : 0;
+
+	if (domain != AF_INET && domain != AF_INET6)
+		return FD_OTHER;
+	if (type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP))
+		return FD_UDP | family;
+	if (type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP))
+		return FD_TCP | family;
+	return FD_OTHER;
+}
+
+void sock_born(int fd, int domain, int type, int protocol)
+{
+	struct fd_state *st;
+
+	fd_forget(fd);
+	st = fd_get(fd);
+	if (st)
+		fd_set_flags(st, kind_of(domain, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), protocol));
+}
+
+void sock_accepted(int listener, int fd)
+{
+	struct fd_state *parent = sock_known(listener), *st;
+
+	fd_forget(fd);
+	st = fd_get(fd);
+	if (parent && st)
+		fd_set_flags(st, fd_flags(parent) & (FD_KIND | FD_INET6));
+}
+
+static int option(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, level, name, &value, &len) == 0 ? value : -1;
+}
+
+/* One that was there before us, or came past us: inherited, or received over a UNIX socket. */
+static void classify(int fd, struct fd_state *st)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	uint32_t kind = kind_of(option(fd, SOL_SOCKET, SO_DOMAIN), option(fd, SOL_SOCKET, SO_TYPE),
+				option(fd, SOL_SOCKET, SO_PROTOCOL));
+
+	if ((kind & FD_KIND) == FD_UDP && getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
+		sock_connected(st, (struct sockaddr *)&peer, len);
+	fd_set_flags(st, kind);
+}
+
+struct fd_state *sock_known(int fd)
+{
+	struct fd_state *st = fd_get(fd);
+	uint32_t kind = st ? fd_flags(st) & FD_KIND : FD_OTHER;
+
+	if (kind == FD_UNKNOWN) {
+		int saved = errno;
+
+		classify(fd, st);
+		errno = saved;
+		kind = fd_flags(st) & FD_KIND;
+	}
+	return kind == FD_UDP || kind == FD_TCP ? st : NULL;
+}
+
+void sock_connected(struct fd_state *st, const struct sockaddr *to, socklen_t len)
+{
+	struct endpoint peer;
+
+	atomic_fetch_and(&st->flags, ~(uint32_t)(FD_CONNECTED | FD_PEER6 | FD_PEER));
+	if (endpoint_from(&peer, to, len))
+		fd_set_flags(st, FD_CONNECTED | (peer.family == AF_INET6 ? FD_PEER6 : 0));
+}
+
+/*
+ * The destination of each datagram as its header has it, address and port (ip(7), IP_RECVORIGDSTADDR; IPv6 since
+ * Linux 2.6.37): the reply side of the conntrack tuple, whatever DNAT, REDIRECT or TPROXY made of it. It is read from
+ * the packet, so it is there also for datagrams that came before it was asked for. A program that asked for it itself
+ * goes on getting it.
+ */
+static bool ask_for_local(int fd, bool inet6)
+{
+	int on = 1;
+	bool v4 = option(fd, SOL_IP, IP_RECVORIGDSTADDR) > 0, v6 = inet6 && option(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR) > 0;
+
+	if (v4 || v6)
+		return false;
+	REAL(setsockopt)(fd, SOL_IP, IP_RECVORIGDSTADDR, &on, sizeof(on));
+	if (inet6)
+		REAL(setsockopt)(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR, &on, sizeof(on));
+	return true;
+}
+
+void sock_serve(int fd, struct fd_state *st)
+{
+	struct sockaddr_storage local;
+	socklen_t len = sizeof(local);
+	uint32_t flags = fd_flags(st), found = FD_SERVER;
+	int saved = errno;
+
+	fd_lock_streams(st, fd);
+	if (!(fd_flags(st) & FD_SERVER) && getsockname(fd, (struct sockaddr *)&local, &len) == 0 &&
+	    endpoint_from(&st->local, &local, len) && st->local.port) {
+		if (st->local.wildcard && !(flags & FD_CONNECTED) && ask_for_local(fd, flags & FD_INET6))
+			found |= FD_LOCAL;
+		if (!(REAL(fcntl)(fd, F_GETFL, 0) & O_NONBLOCK))
+			found |= FD_BLOCKING;
+		fd_set_flags(st, found);
+	}
+	fd_unlock_streams(fd);
+	errno = saved;
+}
+
+bool sock_ends(int fd, struct fd_state *st)
+{
+	struct sockaddr_storage local, peer;
+	socklen_t local_len = sizeof(local), peer_len = sizeof(peer);
+	int saved = errno;
+
+	if (fd_flags(st) & FD_PEER)
+		return true;
+	bool ok = getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 &&
+		  getsockname(fd, (struct sockaddr *)&local, &local_len) == 0 &&
+		  endpoint_from(&st->peer, &peer, peer_len) && endpoint_from(&st->local, &local, local_len);
+
+	if (ok)
+		fd_set_flags(st, FD_PEER);
+	errno = saved;
+	return ok;
+}

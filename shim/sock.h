@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Finding out what a descriptor is, and where its ends are: the questions to the kernel, each asked once. */
+#ifndef SHIM_SOCK_H
+#define SHIM_SOCK_H
+
+#include "fdtab.h"
+
+/** The descriptor's state with its kind known; NULL where it is none of ours to look at. errno is kept. */
+struct fd_state *sock_known(int fd);
+
+/** A socket was made. */
+void sock_born(int fd, int domain, int type, int protocol);
+
+/** A connection was accepted. */
+void sock_accepted(int listener, int fd);
+
+/** A UDP socket is about to receive and has sent no query: finds out its local address, or asks for each datagram's. */
+void sock_serve(int fd, struct fd_state *st);
+
+/** Both ends of a TCP connection, or of a connected UDP socket; false where they cannot be told. */
+bool sock_ends(int fd, struct fd_state *st);
+
+/** A connect is about to be tried (before) and was tried (after) on a UDP socket. */
+void sock_connected(struct fd_state *st, const struct sockaddr *to, socklen_t len);
+
+#endif

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "stream.h"
+
+#include "dns.h"
+#include "iov.h"
+
+#include <string.h>
+
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+void stream_reset(struct stream *s, const struct stream_store *store)
+{
+	if (s->held)
+		store->give(s->held);
+	*s = (struct stream){0};
+}
+
+/* The first message decides whether this is DNS; after it the lengths are trusted. */
+static void judge(struct stream *s, const uint8_t *head, size_t have)
+{
+	if (s->synced || s->alien)
+		return;
+	if (dns_plausible(head, have))
+		s->synced = true;
+	else
+		s->alien = true;
+}
+
+static void next_message(struct stream *s, const struct stream_store *store)
+{
+	if (s->held)
+		store->give(s->held);
+	s->held = NULL;
+	s->length_bytes = 0;
+	s->length = s->seen = 0;
+}
+
+static void feed_length(struct stream *s, uint8_t byte)
+{
+	s->length = (uint16_t)(s->length << 8 | byte);
+	s->length_bytes++;
+}
+
+/* Keeps a piece of a message, as far as there is room. */
+static void hold(struct stream *s, const struct stream_store *store, const uint8_t *data, size_t n)
+{
+	if (!s->seen)
+		s->held = store->take();
+	if (s->held && s->seen < STREAM_HELD_MAX)
+		memcpy(s->held + s->seen, data, least(n, (size_t)STREAM_HELD_MAX - s->seen));
+}
+
+/* One piece of the message under way, of n bytes; it may be the whole. */
+static void feed_piece(struct stream *s, const struct stream_store *store, const uint8_t *data, size_t n,
+		       stream_message_fn *fn, void *ctx)
+{
+	bool whole = n == s->length, last = s->seen + n == s->length;
+
+	if (!whole)
+		hold(s, store, data, n);
+	s->seen = (uint16_t)(s->seen + n);
+	if (!last)
+		return;
+	const uint8_t *msg = whole ? data : s->held;
+
+	if (msg) {
+		size_t have = whole ? n : least(s->length, STREAM_HELD_MAX);
+
+		judge(s, msg, have);
+		if (!s->alien)
+			fn(ctx, msg, have, s->length);
+	}
+	next_message(s, store);
+}
+
+void stream_feed(struct stream *s, const struct stream_store *store, const uint8_t *data, size_t len,
+		 stream_message_fn *fn, void *ctx)
+{
+	while (len && !s->alien) {
+		if (s->length_bytes < 2) {
+			feed_length(s, *data++);
+			len--;
+		} else {
+			size_t n = least(len, (size_t)s->length - s->seen);
+
+			feed_piece(s, store, data, n, fn, ctx);
+			data += n;
+			len -= n;
+		}
+		if (s->length_bytes == 2 && !s->length)
+			s->alien = true; /* no DNS message is empty */
+	}
+}
+
+void stream_walk(struct stream *s, const struct iovec *iov, size_t count, size_t limit, stream_start_fn *fn, void *ctx)
+{
+	size_t pos = 0, start = 0;
+
+	while (pos < limit && !s->alien) {
+		if (s->length_bytes < 2) {
+			uint8_t byte;
+
+			if (!s->length_bytes)
+				start = pos;
+			if (!iov_gather(iov, count, pos, &byte, 1))
+				return;
+			feed_length(s, byte);
+			pos++;
+			if (s->length_bytes == 2 && !s->length)
+				s->alien = true;
+			continue;
+		}
+		if (!s->seen) {
+			uint8_t head[DNS_HEAD_MAX];
+			size_t have = least(least(s->length, sizeof(head)), limit - pos);
+
+			have = iov_gather(iov, count, pos, head, have);
+			judge(s, head, have);
+			if (s->alien || (fn && !fn(ctx, head, have, start)))
+				return;
+		}
+		size_t n = least(limit - pos, (size_t)s->length - s->seen);
+
+		s->seen = (uint16_t)(s->seen + n);
+		pos += n;
+		if (s->seen == s->length) {
+			s->length_bytes = 0;
+			s->length = s->seen = 0;
+			start = pos;
+		}
+	}
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What belongs to one thread: whether it is inside the shim, its turn, and its netlink socket. */
+#ifndef SHIM_THREAD_H
+#define SHIM_THREAD_H
+
+#include "attrib.h"
+#include "config.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct thread {
+	/*
+	 * Inside the shim's own work. Calls that come in meanwhile (from an allocator, from a signal handler) go straight
+	 * through. Never set across a real call on the program's behalf.
+	 */
+	volatile sig_atomic_t busy;
+	struct attrib_turn turn;
+	/* the netlink socket of conntrack.c: valid while the number is still ours and no fork came between */
+	int netlink;
+	uint32_t netlink_gen, netlink_fork;
+	bool netlink_made;
+	uint32_t netlink_seq;
+};
+
+extern _Thread_local struct thread thread_self __attribute__((tls_model("initial-exec")));
+
+/* What the constructor made; nothing of it changes afterwards. */
+struct shim {
+	struct config config;
+	struct attrib *attrib;
+	uint32_t kernel; /* version << 8 | patchlevel, as in 0x0506 for 5.6 */
+};
+
+extern struct shim shim;
+
+/* The constructor is through and the configuration is good: before and otherwise, everything goes straight through. */
+extern _Atomic bool shim_ready;
+
+/* Counts forks on the child's side. */
+extern _Atomic uint32_t thread_forks;
+
+/** Begins work of the shim's own; NULL where there must be none now. */
+static inline struct thread *thread_enter(void)
+{
+	struct thread *t = &thread_self;
+
+	if (!atomic_load_explicit(&shim_ready, memory_order_acquire) || t->busy)
+		return NULL;
+	t->busy = 1;
+	return t;
+}
+
+static inline void thread_leave(struct thread *t)
+{
+	t->busy = 0;
+}
+
+/** An event wait: the thread's turn is over. */
+static inline void thread_turn_ends(void)
+{
+	thread_self.turn.messages = 0;
+}
+
+/** Milliseconds of the coarse monotonic clock: for ages, not for durations. */
+uint32_t thread_now_ms(void);
+
+/** Called once, from the constructor: handlers for fork and for a thread's end. */
+void thread_init(void);
+
+/** A thread that has a netlink socket wants it closed when it ends. */
+void thread_wants_end(void);
+
+#endif

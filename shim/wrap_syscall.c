@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * syscall(): the way on which libuv (BIND, kresd) sends, receives and closes. Every other number passes with its six
+ * arguments as they are. Nothing here allocates or looks a symbol up: allocators call syscall() while they hold
+ * their own locks.
+ */
+#include "fdtab.h"
+#include "real.h"
+#include "rx.h"
+#include "tx.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static long pass(long number, const long arg[6])
+{
+	long ret;
+
+	if (real.syscall)
+		return real.syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+	ret = real_raw_syscall(number, arg);
+	if (ret >= 0 || ret < -4095)
+		return ret;
+	errno = (int)-ret;
+	return -1;
+}
+
+SHIM_EXPORT long syscall(long number, ...)
+{
+	long arg[6];
+	va_list ap;
+
+	va_start(ap, number);
+	for (int i = 0; i < 6; i++)
+		arg[i] = va_arg(ap, long);
+	va_end(ap);
+	switch (number) {
+	case SYS_recvmmsg:
+		return rx_recvmmsg((int)arg[0], (struct mmsghdr *)arg[1], (unsigned)arg[2], (int)arg[3],
+				   (struct timespec *)arg[4]);
+	case SYS_sendmmsg:
+		return tx_sendmmsg((int)arg[0], (struct mmsghdr *)arg[1], (unsigned)arg[2], (int)arg[3]);
+	case SYS_close:
+		fd_forget((int)arg[0]);
+		return pass(number, arg);
+#ifdef SYS_close_range
+	case SYS_close_range:
+		fd_forget_range((unsigned)arg[0], (unsigned)arg[1]);
+		return pass(number, arg);
+#endif
+	default:
+		return pass(number, arg);
+	}
+}

@@ -30,7 +30,7 @@ LIBS = -lnetfilter_conntrack -lmnl
 
 # The pure core: no socket, no clock, no allocation. It links alone into the unit tests.
 PURE = attrib cmsg config dns stream
-SHELL_SIDE = caps conntrack decide fdtab init log mark real rx sock thread trace tx \
+SHELL_SIDE = caps conntrack decide fdtab init log mark real rx rx_batch sock thread trace tx \
 	     wrap_descriptor wrap_privilege wrap_receive wrap_send wrap_syscall wrap_wait
 OBJECTS = $(PURE:%=build/shim/%.o) $(SHELL_SIDE:%=build/shim/%.o)
 

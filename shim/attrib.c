@@ -7,13 +7,15 @@
 
 enum {
 	SHARDS = 8,
-	ENTRIES_PER = 2,    /* entries a unit of capacity: client queries, their upstream queries, learned names */
+	ENTRIES_PER = 2,    /* entries a unit of capacity: client queries, their upstream queries,
+			       learned names */
 	LINKS_PER = 8,	    /* an entry of a name of n labels needs n + 1 */
 	NODES_PER = 6,	    /* most nodes are shared by many */
 	ANCESTORS_MAX = 36, /* the deepest names in use: ip6.arpa has 34 labels */
 	LEARNED_SCAN = 8,   /* how many rivals for one learned name are looked at */
 	EXPIRE_STEP = 2,    /* entries that each event may retire */
-	TURN_TRUST = 16,    /* decisions that a thread's turn must have foretold before it counts as evidence */
+	TURN_TRUST = 16,    /* decisions that a thread's turn must have foretold before it counts as
+			       evidence */
 };
 
 /* What an entry is; doubles as the list of its kind in order of age. */
@@ -81,12 +83,13 @@ struct shard {
 struct attrib {
 	struct sip_key key;
 	unsigned capacity;
-	_Atomic uint32_t waiting;	       /* client queries that wait, in all shards together */
-	_Atomic uint32_t turn_right, turn_wrong; /* how often a turn named the same owner as better evidence, and not */
+	_Atomic uint32_t waiting; /* client queries that wait, in all shards together */
+	_Atomic uint32_t turn_right,
+		turn_wrong; /* how often a turn named the same owner as better evidence, and not */
 	struct shard shard[SHARDS];
 };
 
-/* ---- memory ------------------------------------------------------------------------------------------------ */
+/* ---- memory ---- */
 
 static uint32_t buckets_for(unsigned capacity)
 {
@@ -106,8 +109,10 @@ static size_t shard_bytes(unsigned capacity)
 {
 	size_t c = capacity;
 
-	return align64((c * ENTRIES_PER + 1) * sizeof(struct entry)) + align64((c * LINKS_PER + 1) * sizeof(struct link)) +
-	       align64((c * NODES_PER + 1) * sizeof(struct node)) + 2 * align64(buckets_for(capacity) * sizeof(uint32_t));
+	return align64((c * ENTRIES_PER + 1) * sizeof(struct entry)) +
+	       align64((c * LINKS_PER + 1) * sizeof(struct link)) +
+	       align64((c * NODES_PER + 1) * sizeof(struct node)) +
+	       2 * align64(buckets_for(capacity) * sizeof(uint32_t));
 }
 
 size_t attrib_size(unsigned capacity)
@@ -168,7 +173,8 @@ static void shard_unlock(struct shard *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* Forgets everything in it. The entries' generations go on, so that no old reference comes to life again. */
+/* Forgets everything in it. The entries' generations go on, so that no old reference comes to life
+ * again. */
 static void shard_empty(struct shard *s)
 {
 	for (uint32_t i = 1; i <= s->entry_pool.fresh; i++) {
@@ -200,7 +206,8 @@ void attrib_after_fork(struct attrib *a)
 	}
 }
 
-/* ---- which shard ------------------------------------------------------------------------------------------- */
+/* ---- which shard
+ * ------------------------------------------------------------------------------------------- */
 
 static unsigned shard_index(uint64_t hash)
 {
@@ -222,7 +229,7 @@ static unsigned shard_of_tld(const struct dns_name *name)
 	return shard_index(name->suffix[name->labels - 1]);
 }
 
-/* ---- hashes ------------------------------------------------------------------------------------------------ */
+/* ---- hashes ---- */
 
 static uint64_t node_hash(uint64_t name, enum node_kind kind)
 {
@@ -234,7 +241,8 @@ static uint64_t question_hash(uint64_t name, uint16_t qtype)
 	return node_hash(name, NODE_QUESTION) ^ ((uint64_t)qtype << 40);
 }
 
-static uint64_t client_key(const struct attrib *a, const struct dns_message *m, const struct attrib_owner *who)
+static uint64_t client_key(const struct attrib *a, const struct dns_message *m,
+			   const struct attrib_owner *who)
 {
 	struct {
 		uint8_t addr[16];
@@ -255,17 +263,23 @@ static uint64_t client_key(const struct attrib *a, const struct dns_message *m, 
 	return siphash13(&a->key, dns_name_hash(&m->name), &k, sizeof(k)) | 1;
 }
 
-static uint64_t upstream_key(const struct attrib *a, const struct dns_message *m, struct attrib_socket socket)
+static uint64_t upstream_key(const struct attrib *a, const struct dns_message *m,
+			     struct attrib_socket socket)
 {
 	struct {
 		uint32_t fd, gen;
 		uint16_t id, qtype, upstream, pad;
-	} k = {.fd = (uint32_t)socket.fd, .gen = socket.gen, .id = m->id, .qtype = m->qtype, .upstream = 1};
+	} k = {.fd = (uint32_t)socket.fd,
+	       .gen = socket.gen,
+	       .id = m->id,
+	       .qtype = m->qtype,
+	       .upstream = 1};
 
 	return siphash13(&a->key, dns_name_hash(&m->name), &k, sizeof(k)) | 1;
 }
 
-/* ---- pools, lists and tables of one shard; its lock is held ------------------------------------------------ */
+/* ---- pools, lists and tables of one shard; its lock is held
+ * ------------------------------------------------ */
 
 static uint32_t take(struct pool *p, uint32_t *next_of_free)
 {
@@ -283,7 +297,7 @@ static void age_append(struct shard *s, uint32_t i, enum class class)
 	struct entry *e = &s->entries[i];
 	struct ends *l = &s->age[class];
 
-	e->class = (uint8_t)class;
+	e->class = (uint8_t) class;
 	e->newer = 0;
 	e->older = l->newest;
 	if (l->newest)
@@ -364,7 +378,8 @@ static void node_drop(struct shard *s, uint32_t i)
 	s->node_pool.free = i;
 }
 
-/* Hangs an entry into a list of the node of that hash. Where there is no room the entry does without. */
+/* Hangs an entry into a list of the node of that hash. Where there is no room the entry does
+ * without. */
 static void link_make(struct shard *s, uint32_t entry, uint64_t hash, enum list list)
 {
 	uint32_t node = node_make(s, hash), i;
@@ -459,15 +474,18 @@ static void entry_drop(struct shard *s, uint32_t i)
 		key_remove(s, i);
 	age_remove(s, i);
 	e->key = e->question = 0;
-	atomic_store_explicit(&e->tag, (generation + 1) * TAG_STATES + TAG_FREE, memory_order_release);
+	atomic_store_explicit(&e->tag, (generation + 1) * TAG_STATES + TAG_FREE,
+			      memory_order_release);
 	e->key_next = s->entry_pool.free;
 	s->entry_pool.free = i;
 }
 
-/* The shard is full: what has been answered gives way first, then what can be learned again, then who waits longest. */
+/* The shard is full: what has been answered gives way first, then what can be learned again, then
+ * who waits longest. */
 static bool evict(struct shard *s)
 {
-	static const enum class order[] = {CLASS_ANSWERED, CLASS_LEARNED, CLASS_UPSTREAM, CLASS_WAITING};
+	static const enum class order[] = {CLASS_ANSWERED, CLASS_LEARNED, CLASS_UPSTREAM,
+					   CLASS_WAITING};
 
 	for (unsigned i = 0; i < CLASSES; i++) {
 		if (s->age[order[i]].oldest) {
@@ -486,8 +504,9 @@ static bool is_full(const struct pool *p, unsigned spare)
 
 static uint32_t entry_make(struct shard *s, uint32_t now, enum class class)
 {
-	for (int i = 0; i < 4 && (is_full(&s->entry_pool, 1) || is_full(&s->link_pool, ANCESTORS_MAX) ||
-				  is_full(&s->node_pool, ANCESTORS_MAX));
+	for (int i = 0;
+	     i < 4 && (is_full(&s->entry_pool, 1) || is_full(&s->link_pool, ANCESTORS_MAX) ||
+		       is_full(&s->node_pool, ANCESTORS_MAX));
 	     i++)
 		evict(s);
 	uint32_t i = take(&s->entry_pool, &s->entries[s->entry_pool.free].key_next);
@@ -535,21 +554,24 @@ static struct shard *enter(struct attrib *a, unsigned index, uint32_t now)
 	return s;
 }
 
-/* ---- owners ------------------------------------------------------------------------------------------------ */
+/* ---- owners ---- */
 
 static struct attrib_ref ref_to(const struct attrib *a, const struct shard *s, uint32_t i)
 {
 	uint32_t tag = atomic_load_explicit(&s->entries[i].tag, memory_order_relaxed);
 
-	return (struct attrib_ref){.index = i, .tag = tag / TAG_STATES, .shard = (uint8_t)(s - a->shard)};
+	return (struct attrib_ref){
+		.index = i, .tag = tag / TAG_STATES, .shard = (uint8_t)(s - a->shard)};
 }
 
-/* What became of a client query: TAG_WAITING, TAG_ANSWERED, or TAG_FREE where it is gone. Needs no lock. */
+/* What became of a client query: TAG_WAITING, TAG_ANSWERED, or TAG_FREE where it is gone. Needs no
+ * lock. */
 static uint32_t ref_state(const struct attrib *a, struct attrib_ref ref)
 {
 	if (!ref.index)
 		return TAG_FREE;
-	uint32_t tag = atomic_load_explicit(&a->shard[ref.shard].entries[ref.index].tag, memory_order_acquire);
+	uint32_t tag = atomic_load_explicit(&a->shard[ref.shard].entries[ref.index].tag,
+					    memory_order_acquire);
 
 	return tag / TAG_STATES == ref.tag ? tag % TAG_STATES : TAG_FREE;
 }
@@ -560,9 +582,11 @@ static uint32_t ref_in(const struct attrib *a, const struct shard *s, struct att
 	return &a->shard[ref.shard] == s && ref_state(a, ref) != TAG_FREE ? ref.index : 0;
 }
 
-/* ---- client queries ---------------------------------------------------------------------------------------- */
+/* ---- client queries
+ * ---------------------------------------------------------------------------------------- */
 
-/* Hangs an entry beneath those ancestors of its name that belong to this shard: all but the top-level domain. */
+/* Hangs an entry beneath those ancestors of its name that belong to this shard: all but the
+ * top-level domain. */
 static void link_ancestors(struct shard *s, uint32_t i, const struct dns_name *name, enum list list)
 {
 	unsigned first = name->labels > ANCESTORS_MAX ? name->labels - ANCESTORS_MAX : 1;
@@ -577,8 +601,8 @@ static void link_tld(struct shard *s, uint32_t i, const struct dns_name *name, e
 }
 
 /* The client's own query, in the shard of its name. */
-static void enter_query(struct attrib *a, struct shard *s, uint32_t now, const struct dns_message *query, uint64_t key,
-			struct attrib_owner *who)
+static void enter_query(struct attrib *a, struct shard *s, uint32_t now,
+			const struct dns_message *query, uint64_t key, struct attrib_owner *who)
 {
 	uint64_t hash = dns_name_hash(&query->name);
 	uint32_t i = entry_make(s, now, CLASS_WAITING);
@@ -596,8 +620,8 @@ static void enter_query(struct attrib *a, struct shard *s, uint32_t now, const s
 }
 
 /* Its second entry, in the shard of its top-level domain. */
-static void enter_query_tld(struct shard *s, uint32_t now, const struct dns_name *name, uint64_t key,
-			    const struct attrib_owner *who)
+static void enter_query_tld(struct shard *s, uint32_t now, const struct dns_name *name,
+			    uint64_t key, const struct attrib_owner *who)
 {
 	uint32_t i = key_find(s, ~key);
 
@@ -612,7 +636,8 @@ static void enter_query_tld(struct shard *s, uint32_t now, const struct dns_name
 }
 
 /* Does this very client already wait for this very answer? Then it has only asked again. */
-static bool refresh_query(struct attrib *a, struct shard *s, uint32_t now, uint64_t key, struct attrib_owner *who)
+static bool refresh_query(struct attrib *a, struct shard *s, uint32_t now, uint64_t key,
+			  struct attrib_owner *who)
 {
 	uint32_t i = key_find(s, key);
 
@@ -637,8 +662,8 @@ static void turn_add(struct attrib_turn *turn, const struct attrib_owner *owner)
 		turn->owner = *owner;
 }
 
-void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_message *query, struct attrib_owner *who,
-			 struct attrib_turn *turn)
+void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_message *query,
+			 struct attrib_owner *who, struct attrib_turn *turn)
 {
 	uint64_t key = client_key(a, query, who);
 	struct shard *s = enter(a, shard_of(&query->name, 0), now);
@@ -687,7 +712,8 @@ void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_messa
 	}
 }
 
-/* ---- decisions --------------------------------------------------------------------------------------------- */
+/* ---- decisions
+ * --------------------------------------------------------------------------------------------- */
 
 struct choice {
 	struct attrib *a;
@@ -731,7 +757,8 @@ static uint32_t own_link(const struct choice *c, uint32_t node)
 	return 0;
 }
 
-/* Moves a client query behind those that have not been charged yet, for its own question and name only. */
+/* Moves a client query behind those that have not been charged yet, for its own question and name
+ * only. */
 static void charge(struct choice *c, uint32_t i)
 {
 	struct shard *s = c->s;
@@ -742,7 +769,8 @@ static void charge(struct choice *c, uint32_t i)
 	for (uint32_t k = s->entries[i].links; k; k = s->links[k].next) {
 		uint64_t hash = s->nodes[s->links[k].node].hash;
 
-		if (s->links[k].list == LIST_FRESH && (hash == s->entries[i].question || hash == name)) {
+		if (s->links[k].list == LIST_FRESH &&
+		    (hash == s->entries[i].question || hash == name)) {
 			list_remove(s, k);
 			list_append(s, k, LIST_CHARGED);
 		}
@@ -757,7 +785,9 @@ static bool choose_question(struct choice *c, uint64_t name)
 	if (!node)
 		return false;
 	uint32_t own = own_link(c, node);
-	uint32_t link = own && s->links[own].list == LIST_FRESH ? own : s->nodes[node].list[LIST_FRESH].oldest;
+	uint32_t link = own && s->links[own].list == LIST_FRESH
+				? own
+				: s->nodes[node].list[LIST_FRESH].oldest;
 
 	if (!link)
 		return choose_link(c, s->nodes[node].list[LIST_CHARGED].oldest, ATTRIB_EXACT);
@@ -777,7 +807,8 @@ static bool choose_name(struct choice *c, uint32_t node)
 }
 
 /* The newest learned name whose owner is in that state; those whose owner is gone go too. */
-static bool choose_learned(struct choice *c, uint32_t node, uint32_t state, enum attrib_evidence evidence)
+static bool choose_learned(struct choice *c, uint32_t node, uint32_t state,
+			   enum attrib_evidence evidence)
 {
 	struct shard *s = c->s;
 	uint32_t i = s->nodes[node].list[LIST_LEARNED].newest;
@@ -807,8 +838,9 @@ static bool choose_beneath(struct choice *c, uint32_t node)
 
 static bool choose_answered(struct choice *c, uint32_t node)
 {
-	return node && (choose_link(c, c->s->nodes[node].list[LIST_ANSWERED].newest, ATTRIB_ANSWERED) ||
-			choose_learned(c, node, TAG_ANSWERED, ATTRIB_ANSWERED));
+	return node &&
+	       (choose_link(c, c->s->nodes[node].list[LIST_ANSWERED].newest, ATTRIB_ANSWERED) ||
+		choose_learned(c, node, TAG_ANSWERED, ATTRIB_ANSWERED));
 }
 
 static bool choose_in_shard(struct choice *c)
@@ -821,16 +853,18 @@ static bool choose_in_shard(struct choice *c)
 	return choose_question(c, hash) || (named && choose_name(c, named)) ||
 	       (named && choose_learned(c, named, TAG_WAITING, ATTRIB_LEARNED)) ||
 	       (beneath && choose_beneath(c, beneath)) ||
-	       (beneath && choose_learned(c, beneath, TAG_WAITING, ATTRIB_ANCESTOR)) || choose_answered(c, named) ||
-	       choose_answered(c, beneath);
+	       (beneath && choose_learned(c, beneath, TAG_WAITING, ATTRIB_ANCESTOR)) ||
+	       choose_answered(c, named) || choose_answered(c, beneath);
 }
 
-/* The same question with the same ID on the same socket, not answered yet, and its owner still there. */
+/* The same question with the same ID on the same socket, not answered yet, and its owner still
+ * there. */
 static bool choose_repeat(struct choice *c, uint64_t key)
 {
 	uint32_t i = key_find(c->s, key);
 
-	return i && ref_state(c->a, c->s->entries[i].owner.ref) == TAG_WAITING && choose_entry(c, i, ATTRIB_REPEAT);
+	return i && ref_state(c->a, c->s->entries[i].owner.ref) == TAG_WAITING &&
+	       choose_entry(c, i, ATTRIB_REPEAT);
 }
 
 static bool same_ref(struct attrib_ref x, struct attrib_ref y)
@@ -845,8 +879,8 @@ static bool turn_speaks(const struct attrib_turn *turn)
 }
 
 /*
- * Each decision that the question itself settled shows whether this program sends in the turn in which it received.
- * One that does not, even once, is never again believed to.
+ * Each decision that the question itself settled shows whether this program sends in the turn in
+ * which it received. One that does not, even once, is never again believed to.
  */
 static void judge_turn(const struct choice *c)
 {
@@ -854,7 +888,8 @@ static void judge_turn(const struct choice *c)
 		return;
 	bool right = same_ref(c->turn->owner.ref, c->decision->owner.ref);
 
-	atomic_fetch_add_explicit(right ? &c->a->turn_right : &c->a->turn_wrong, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(right ? &c->a->turn_right : &c->a->turn_wrong, 1,
+				  memory_order_relaxed);
 }
 
 static bool turn_trusted(const struct attrib *a)
@@ -863,10 +898,12 @@ static bool turn_trusted(const struct attrib *a)
 	       atomic_load_explicit(&a->turn_right, memory_order_relaxed) >= TURN_TRUST;
 }
 
-/* Nothing in the names says whose it is: then whoever's message was alone in the thread's turn. Priming is nobody's. */
+/* Nothing in the names says whose it is: then whoever's message was alone in the thread's turn.
+ * Priming is nobody's. */
 static bool choose_turn(struct choice *c)
 {
-	if (!turn_speaks(c->turn) || !turn_trusted(c->a) || ref_state(c->a, c->turn->owner.ref) == TAG_FREE)
+	if (!turn_speaks(c->turn) || !turn_trusted(c->a) ||
+	    ref_state(c->a, c->turn->owner.ref) == TAG_FREE)
 		return false;
 	if (c->query->name.labels == 0 && c->query->qtype == DNS_TYPE_NS)
 		return false;
@@ -908,7 +945,8 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 		choose_turn(&c);
 }
 
-/* ---- what an answer teaches -------------------------------------------------------------------------------- */
+/* ---- what an answer teaches
+ * -------------------------------------------------------------------------------- */
 
 static bool already_learned(const struct shard *s, uint32_t node, const struct attrib_owner *owner)
 {
@@ -941,7 +979,9 @@ static void learn(void *ctx, const struct dns_name *name)
 		return;
 	s = enter(l->a, shard_of_tld(name), l->now);
 	hash = node_hash(name->suffix[name->labels - 1], NODE_BENEATH);
-	i = already_learned(s, node_find(s, hash), &l->owner) ? 0 : entry_make(s, l->now, CLASS_LEARNED);
+	i = already_learned(s, node_find(s, hash), &l->owner)
+		    ? 0
+		    : entry_make(s, l->now, CLASS_LEARNED);
 	if (i) {
 		s->entries[i].owner = l->owner;
 		link_tld(s, i, name, LIST_LEARNED);
@@ -949,8 +989,9 @@ static void learn(void *ctx, const struct dns_name *name)
 	shard_unlock(s);
 }
 
-void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_message *answer, const uint8_t *msg,
-			    size_t len, struct attrib_socket socket, struct attrib_turn *turn)
+void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,
+			    const uint8_t *msg, size_t len, struct attrib_socket socket,
+			    struct attrib_turn *turn)
 {
 	struct learning l = {.a = a, .now = now};
 	struct shard *s = enter(a, shard_of(&answer->name, 0), now);
@@ -982,8 +1023,8 @@ static void keep_mark(struct attrib *a, const struct attrib_owner *owner)
 	shard_unlock(s);
 }
 
-void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *query, struct attrib_socket socket,
-		   const struct attrib_decision *decision)
+void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *query,
+		   struct attrib_socket socket, const struct attrib_decision *decision)
 {
 	uint64_t key = upstream_key(a, query, socket);
 
@@ -1008,7 +1049,7 @@ void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *que
 	}
 }
 
-/* ---- figures ----------------------------------------------------------------------------------------------- */
+/* ---- figures ---- */
 
 void attrib_usage(struct attrib *a, struct attrib_usage *usage)
 {
@@ -1029,8 +1070,9 @@ void attrib_usage(struct attrib *a, struct attrib_usage *usage)
 const char *attrib_evidence_name(enum attrib_evidence evidence)
 {
 	static const char *const names[ATTRIB_EVIDENCES] = {
-		[ATTRIB_NONE] = "none",		[ATTRIB_REPEAT] = "repeat",	[ATTRIB_EXACT] = "exact",
-		[ATTRIB_LEARNED] = "learned",	[ATTRIB_ANCESTOR] = "ancestor", [ATTRIB_ANSWERED] = "answered",
+		[ATTRIB_NONE] = "none",		[ATTRIB_REPEAT] = "repeat",
+		[ATTRIB_EXACT] = "exact",	[ATTRIB_LEARNED] = "learned",
+		[ATTRIB_ANCESTOR] = "ancestor", [ATTRIB_ANSWERED] = "answered",
 		[ATTRIB_TURN] = "turn",
 	};
 

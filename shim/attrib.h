@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Attribution: which client caused this upstream query? Events in, decisions out. Pure: no socket, no clock, no
- * allocation; its memory and the time are given to it. Safe for any number of threads; no call blocks on anything
- * but a short critical section of another call.
+ * Attribution: which client caused this upstream query? Events in, decisions out. Pure: no socket,
+ * no clock, no allocation; its memory and the time are given to it. Safe for any number of threads;
+ * no call blocks on anything but a short critical section of another call.
  *
  * Four events feed it, told apart by a message's QR bit and its direction alone:
  *
@@ -13,21 +13,21 @@
  *
  * Evidence, in the order of its weight (enum attrib_evidence):
  *   repeat    the same question with the same ID on the same socket keeps its owner
- *   exact     a client waits for the same name and type, or else the same name. Of several: one not yet charged
- *             (the thread's own, else the oldest), else the oldest still waiting
- *   learned   an answer to this client's query named it: CNAME and DNAME targets, name servers
- *   ancestor  a client waits beneath it: minimised names, DS and DNSKEY, delegations. Of several: the thread's own,
- *             else the newest
- *   answered  as exact and ancestor, where the client has had its answer a moment ago: prefetches, stale answers
- *   turn      the thread received exactly one message in its turn, so this query is of its making; only where this
- *             program has been seen to send in the turn in which it received, and never otherwise
- *   none      nobody's: the default mark
+ *   exact     a client waits for the same name and type, or else the same name. Of several: one not
+ * yet charged (the thread's own, else the oldest), else the oldest still waiting learned   an
+ * answer to this client's query named it: CNAME and DNAME targets, name servers ancestor  a client
+ * waits beneath it: minimised names, DS and DNSKEY, delegations. Of several: the thread's own, else
+ * the newest answered  as exact and ancestor, where the client has had its answer a moment ago:
+ * prefetches, stale answers turn      the thread received exactly one message in its turn, so this
+ * query is of its making; only where this program has been seen to send in the turn in which it
+ * received, and never otherwise none      nobody's: the default mark
  *
- * Structure. All work on a name happens in the shard of its last two labels, where everything beneath them lies
- * together; top-level domains, which would join all shards, have their index in a shard of their own (the client
- * query is entered there a second time). So an event takes one lock, or two in turn, never nested. In a shard,
- * each client query hangs in the lists of a few nodes (question, name, each ancestor), and a list's head or tail is
- * the decision: no event's cost depends on how many clients or names wait.
+ * Structure. All work on a name happens in the shard of its last two labels, where everything
+ * beneath them lies together; top-level domains, which would join all shards, have their index in a
+ * shard of their own (the client query is entered there a second time). So an event takes one lock,
+ * or two in turn, never nested. In a shard, each client query hangs in the lists of a few nodes
+ * (question, name, each ancestor), and a list's head or tail is the decision: no event's cost
+ * depends on how many clients or names wait.
  */
 #ifndef SHIM_ATTRIB_H
 #define SHIM_ATTRIB_H
@@ -76,7 +76,7 @@ struct attrib_ref {
 struct attrib_owner {
 	struct attrib_ref ref;
 	struct flow flow;
-	int fd;		 /* the socket that it came in on, and the descriptor's generation */
+	int fd; /* the socket that it came in on, and the descriptor's generation */
 	uint32_t fd_gen;
 	uint32_t mark;
 	uint8_t state; /* enum mark_state */
@@ -103,7 +103,8 @@ struct attrib_decision {
 
 struct attrib;
 
-/** Bytes of memory that a table of that capacity (client queries a shard) needs. Only what is used is touched. */
+/** Bytes of memory that a table of that capacity (client queries a shard) needs. Only what is used
+ * is touched. */
 size_t attrib_size(unsigned capacity);
 
 /**
@@ -123,8 +124,8 @@ const struct sip_key *attrib_key(const struct attrib *a);
  * @param who   flow, socket, ID, and the mark where it is known; ref is filled in
  * @param turn  the receiving thread's
  */
-void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_message *query, struct attrib_owner *who,
-			 struct attrib_turn *turn);
+void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_message *query,
+			 struct attrib_owner *who, struct attrib_turn *turn);
 
 /**
  * An upstream query is about to leave: whose is it?
@@ -136,30 +137,32 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 			   struct attrib_decision *decision);
 
 /**
- * A connection is about to be made, and no question is known yet: is it the owner of the sole message of this turn
- * that causes it? Only where turns can be trusted, or nobody else waits.
+ * A connection is about to be made, and no question is known yet: is it the owner of the sole
+ * message of this turn that causes it? Only where turns can be trusted, or nobody else waits.
  */
 bool attrib_connection(const struct attrib *a, const struct attrib_turn *turn);
 
 /**
  * Keeps a decision for repeats and for the answer, with the owner's mark as it was found out since.
  */
-void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *query, struct attrib_socket socket,
-		   const struct attrib_decision *decision);
+void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *query,
+		   struct attrib_socket socket, const struct attrib_decision *decision);
 
 /**
  * An upstream's answer came in: what it names is its owner's.
  *
  * @param msg, len  the whole message, as far as it is there
  */
-void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_message *answer, const uint8_t *msg,
-			    size_t len, struct attrib_socket socket, struct attrib_turn *turn);
+void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,
+			    const uint8_t *msg, size_t len, struct attrib_socket socket,
+			    struct attrib_turn *turn);
 
 /** A client got its answer: it waits no longer. */
 void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,
 			  const struct attrib_owner *who);
 
-/** In a child after fork: frees what another thread of the parent held, emptying the shards it was at work in. */
+/** In a child after fork: frees what another thread of the parent held, emptying the shards it was
+ * at work in. */
 void attrib_after_fork(struct attrib *a);
 
 /* How full the table is, and what it had to let go. */

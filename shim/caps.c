@@ -56,15 +56,16 @@ void caps_before(struct caps_change *change)
 	if (wanted() && get(now) && now[BIT_WORD].permitted & BIT) {
 		change->active = true;
 		change->was_root = any_root();
-		change->keepcaps_set = prctl(PR_GET_KEEPCAPS) == 0 && prctl(PR_SET_KEEPCAPS, 1) == 0;
+		change->keepcaps_set = prctl(PR_GET_KEEPCAPS) == 0 &&
+				       prctl(PR_SET_KEEPCAPS, 1) == 0;
 	}
 	errno = saved;
 }
 
 /*
- * What the kernel would have left without us: all that was permitted goes when the last of the ids leaves 0 and the
- * program did not ask to keep it (cap_emulate_setxuid, security/commoncap.c). The effective set is already as the
- * kernel made it.
+ * What the kernel would have left without us: all that was permitted goes when the last of the ids
+ * leaves 0 and the program did not ask to keep it (cap_emulate_setxuid, security/commoncap.c). The
+ * effective set is already as the kernel made it.
  */
 static void only_ours(struct __user_cap_data_struct caps[CAPS_WORDS])
 {
@@ -97,8 +98,8 @@ cap_user_data_t caps_added(cap_user_header_t header, const cap_user_data_t data,
 {
 	struct __user_cap_data_struct now[CAPS_WORDS];
 	int saved = errno;
-	bool keep = wanted() && header && data && header->version == _LINUX_CAPABILITY_VERSION_3 && get(now) &&
-		    now[BIT_WORD].permitted & BIT;
+	bool keep = wanted() && header && data && header->version == _LINUX_CAPABILITY_VERSION_3 &&
+		    get(now) && now[BIT_WORD].permitted & BIT;
 
 	errno = saved;
 	if (!keep)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Keeping the one capability that marks need, CAP_NET_ADMIN, across every way in which resolvers drop their
- * privileges (capabilities(7)), and nothing beside it: the program ends with the set that it would have had, and
- * that one bit.
+ * Keeping the one capability that marks need, CAP_NET_ADMIN, across every way in which resolvers
+ * drop their privileges (capabilities(7)), and nothing beside it: the program ends with the set
+ * that it would have had, and that one bit.
  */
 #ifndef SHIM_CAPS_H
 #define SHIM_CAPS_H

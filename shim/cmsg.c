@@ -27,7 +27,8 @@ static void write_mark(char *at, uint32_t mark)
 	memcpy(at + CMSG_LEN(0), &mark, sizeof(mark));
 }
 
-size_t cmsg_add_mark(void *out, size_t size, const void *control, size_t len, uint32_t mark, uint32_t mask)
+size_t cmsg_add_mark(void *out, size_t size, const void *control, size_t len, uint32_t mark,
+		     uint32_t mask)
 {
 	size_t at = 0, used = CMSG_ALIGN(len);
 	const struct cmsghdr *c;
@@ -41,7 +42,8 @@ size_t cmsg_add_mark(void *out, size_t size, const void *control, size_t len, ui
 	for (size_t start = 0; (c = next_message(out, len, &at)); start = at) {
 		uint32_t own;
 
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SO_MARK || c->cmsg_len != CMSG_LEN(sizeof(own)))
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SO_MARK ||
+		    c->cmsg_len != CMSG_LEN(sizeof(own)))
 			continue;
 		memcpy(&own, (char *)out + start + CMSG_LEN(0), sizeof(own));
 		own = (own & ~mask) | (mark & mask);
@@ -78,8 +80,8 @@ static size_t put(void *out, size_t used, size_t size, const struct cmsghdr *c, 
 	return used + (CMSG_ALIGN(n) < room ? CMSG_ALIGN(n) : room);
 }
 
-size_t cmsg_hide_local(void *out, size_t size, const void *control, size_t len, bool hide, struct endpoint *local,
-		       int *flags)
+size_t cmsg_hide_local(void *out, size_t size, const void *control, size_t len, bool hide,
+		       struct endpoint *local, int *flags)
 {
 	size_t at = 0, used = 0;
 	const struct cmsghdr *c;
@@ -87,7 +89,8 @@ size_t cmsg_hide_local(void *out, size_t size, const void *control, size_t len, 
 	local->family = 0;
 	while ((c = next_message(control, len, &at))) {
 		if (is_local(c)) {
-			endpoint_from(local, CMSG_DATA((struct cmsghdr *)c), (socklen_t)(c->cmsg_len - CMSG_LEN(0)));
+			endpoint_from(local, CMSG_DATA((struct cmsghdr *)c),
+				      (socklen_t)(c->cmsg_len - CMSG_LEN(0)));
 			if (hide)
 				continue;
 		}

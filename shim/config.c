@@ -136,7 +136,8 @@ static bool parse_trace(struct config *c, const char *value)
 static const struct variable variables[] = {
 	{"CONNMARK_SOURCE", "conntrack", parse_source},
 	{"CONNMARK_MASK", "a number from 1 to 4294967295, decimal or 0x hexadecimal", parse_mask},
-	{"CONNMARK_DEFAULT", "a number from 0 to 4294967295, decimal or 0x hexadecimal", parse_default},
+	{"CONNMARK_DEFAULT", "a number from 0 to 4294967295, decimal or 0x hexadecimal",
+	 parse_default},
 	{"CONNMARK_STREAM", "follow or first", parse_stream},
 	{"CONNMARK_ZONE", "a number from 0 to 65535", parse_zone},
 	{"CONNMARK_KEEP_CAPS", "yes or no", parse_keep_caps},
@@ -150,7 +151,8 @@ enum { VARIABLES = sizeof(variables) / sizeof(variables[0]) };
 
 void config_init(struct config *c)
 {
-	*c = (struct config){.mask = UINT32_MAX, .table = ATTRIB_CAPACITY_DEFAULT, .keep_caps = true};
+	*c = (struct config){
+		.mask = UINT32_MAX, .table = ATTRIB_CAPACITY_DEFAULT, .keep_caps = true};
 }
 
 const char *config_name(unsigned i)
@@ -163,7 +165,8 @@ static void list_names(char *out, size_t size)
 	size_t used = 0;
 
 	for (unsigned i = 0; i < VARIABLES && used < size; i++)
-		used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", variables[i].name);
+		used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "",
+					 variables[i].name);
 }
 
 bool config_set(struct config *c, const char *name, const char *value, char why[CONFIG_WHY_MAX])
@@ -175,10 +178,12 @@ bool config_set(struct config *c, const char *name, const char *value, char why[
 			continue;
 		if (variables[i].parse(c, value))
 			return true;
-		snprintf(why, CONFIG_WHY_MAX, "%s='%.64s' is refused: must be %s", name, value, variables[i].allowed);
+		snprintf(why, CONFIG_WHY_MAX, "%s='%.64s' is refused: must be %s", name, value,
+			 variables[i].allowed);
 		return false;
 	}
 	list_names(known, sizeof(known));
-	snprintf(why, CONFIG_WHY_MAX, "%.64s='%.64s' is refused: no such variable; there are %s", name, value, known);
+	snprintf(why, CONFIG_WHY_MAX, "%.64s='%.64s' is refused: no such variable; there are %s",
+		 name, value, known);
 	return false;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Configuration: the CONNMARK_ environment variables, read once when the library is loaded. Pure: strings in, an
- * immutable structure out. connmarkshim(7) documents them for the operator; this grammar is the only one there is
- * (connmark-run loads the library to have them checked).
+ * Configuration: the CONNMARK_ environment variables, read once when the library is loaded. Pure:
+ * strings in, an immutable structure out. connmarkshim(7) documents them for the operator; this
+ * grammar is the only one there is (connmark-run loads the library to have them checked).
  */
 #ifndef SHIM_CONFIG_H
 #define SHIM_CONFIG_H
@@ -15,16 +15,17 @@ enum config_stream { STREAM_FOLLOW, STREAM_FIRST };
 enum config_log { LOG_STDERR, LOG_SYSLOG, LOG_FILE };
 
 struct config {
-	uint32_t mask;		   /* CONNMARK_MASK: the mark bits that are ours */
-	uint32_t default_mark;	   /* CONNMARK_DEFAULT: for queries that no client caused */
-	uint32_t table;		   /* CONNMARK_TABLE: client queries a shard of the table */
-	uint16_t zone;		   /* CONNMARK_ZONE: conntrack zone of the clients' flows */
-	enum config_stream stream; /* CONNMARK_STREAM: marks of a connection reused for several clients */
-	bool keep_caps;		   /* CONNMARK_KEEP_CAPS */
-	bool dry_run;		   /* CONNMARK_DRY_RUN */
-	enum config_log log;	   /* CONNMARK_LOG */
-	const char *log_path;	   /* where log is LOG_FILE; points into the environment's value */
-	const char *trace_path;	   /* CONNMARK_TRACE; NULL: off */
+	uint32_t mask;	       /* CONNMARK_MASK: the mark bits that are ours */
+	uint32_t default_mark; /* CONNMARK_DEFAULT: for queries that no client caused */
+	uint32_t table;	       /* CONNMARK_TABLE: client queries a shard of the table */
+	uint16_t zone;	       /* CONNMARK_ZONE: conntrack zone of the clients' flows */
+	enum config_stream
+		stream;	     /* CONNMARK_STREAM: marks of a connection reused for several clients */
+	bool keep_caps;	     /* CONNMARK_KEEP_CAPS */
+	bool dry_run;	     /* CONNMARK_DRY_RUN */
+	enum config_log log; /* CONNMARK_LOG */
+	const char *log_path;	/* where log is LOG_FILE; points into the environment's value */
+	const char *trace_path; /* CONNMARK_TRACE; NULL: off */
 };
 
 enum { CONFIG_WHY_MAX = 512 };

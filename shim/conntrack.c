@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * libnetfilter_conntrack writes the question and libmnl frames it; both work on memory of ours, so that nothing here
- * allocates (a send may be under way in a program whose allocator is not to be called now). Of the answer only one
- * attribute is wanted, which libmnl finds without libnetfilter_conntrack's object, whose parser allocates.
+ * libnetfilter_conntrack writes the question and libmnl frames it; both work on memory of ours, so
+ * that nothing here allocates (a send may be under way in a program whose allocator is not to be
+ * called now). Of the answer only one attribute is wanted, which libmnl finds without
+ * libnetfilter_conntrack's object, whose parser allocates.
  */
 #include "conntrack.h"
 
@@ -48,7 +49,8 @@ static void own_remove(int fd)
 	}
 }
 
-/* Still the socket that we opened? The program may have closed it, and got its number back for something else. */
+/* Still the socket that we opened? The program may have closed it, and got its number back for
+ * something else. */
 static bool still_ours(int fd, uint32_t gen)
 {
 	struct fd_state *st = fd_find(fd);
@@ -109,15 +111,16 @@ static int open_own(struct thread *t)
 
 static int ensure_own(struct thread *t)
 {
-	if (t->netlink_made && t->netlink_fork == atomic_load(&thread_forks) && still_ours(t->netlink, t->netlink_gen))
+	if (t->netlink_made && t->netlink_fork == atomic_load(&thread_forks) &&
+	    still_ours(t->netlink, t->netlink_gen))
 		return 0;
 	t->netlink_made = false;
 	return open_own(t);
 }
 
 /*
- * The reversed tuple, local to client: the kernel's hash knows a flow by either direction, and after DNAT, REDIRECT
- * or TPROXY only the reply's direction has the address that the resolver sees.
+ * The reversed tuple, local to client: the kernel's hash knows a flow by either direction, and
+ * after DNAT, REDIRECT or TPROXY only the reply's direction has the address that the resolver sees.
  */
 static void set_tuple(struct nf_conntrack *ct, const struct flow *flow, uint16_t zone)
 {
@@ -134,8 +137,8 @@ static void set_tuple(struct nf_conntrack *ct, const struct flow *flow, uint16_t
 }
 
 /*
- * The library's object on our stack. nfct_maxsize is marked as deprecated in favour of nfct_new, which allocates; it
- * is what makes sure that the object fits.
+ * The library's object on our stack. nfct_maxsize is marked as deprecated in favour of nfct_new,
+ * which allocates; it is what makes sure that the object fits.
  */
 static bool object_fits(void)
 {
@@ -190,7 +193,8 @@ static int read_reply(const struct nlmsghdr *nlh, int len, uint32_t *mark)
 	return 0;
 }
 
-/* The kernel has answered by the time that the question is sent: where there is nothing to read, nothing will come. */
+/* The kernel has answered by the time that the question is sent: where there is nothing to read,
+ * nothing will come. */
 static int receive_reply(int fd, uint32_t seq, uint32_t *mark)
 {
 	_Alignas(16) char buffer[REPLY_MAX];

@@ -8,7 +8,8 @@
 #include <stdint.h>
 
 /**
- * Looks a flow's connmark up. One exchange with the kernel, which answers within the call: never waits.
+ * Looks a flow's connmark up. One exchange with the kernel, which answers within the call: never
+ * waits.
  *
  * @param flow  both ends must be known
  * @param zone  conntrack zone (CTA_ZONE); 0: the default one
@@ -19,7 +20,8 @@ int conntrack_mark(const struct flow *flow, uint16_t zone, uint32_t *mark);
 /** The thread ends: closes its socket. */
 void conntrack_thread_ends(void);
 
-/** In a child after fork: the parent's sockets are closed, since answers on them would be anybody's. */
+/** In a child after fork: the parent's sockets are closed, since answers on them would be
+ * anybody's. */
 void conntrack_after_fork(void);
 
 #endif

@@ -59,7 +59,8 @@ static uint32_t mark_of(const struct attrib_owner *owner)
 	return owner->state == MARK_KNOWN ? owner->mark : shim.config.default_mark;
 }
 
-uint32_t decide_query(struct thread *t, int fd, const struct fd_state *st, const struct dns_message *query)
+uint32_t decide_query(struct thread *t, int fd, const struct fd_state *st,
+		      const struct dns_message *query)
 {
 	struct attrib_socket socket = {.fd = fd, .gen = fd_gen(st)};
 	struct attrib_decision decision;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From an upstream query to the mark it must bear: attribution, then the client's mark, looked up when first needed. */
+/* From an upstream query to the mark it must bear: attribution, then the client's mark, looked up
+ * when first needed. */
 #ifndef SHIM_DECIDE_H
 #define SHIM_DECIDE_H
 
@@ -9,12 +10,14 @@
 #include <stdint.h>
 
 /**
- * The mark of an upstream query (only the bits of the mask count), CONNMARK_DEFAULT where nobody's or unknown.
- * Counted and traced.
+ * The mark of an upstream query (only the bits of the mask count), CONNMARK_DEFAULT where nobody's
+ * or unknown. Counted and traced.
  */
-uint32_t decide_query(struct thread *t, int fd, const struct fd_state *st, const struct dns_message *query);
+uint32_t decide_query(struct thread *t, int fd, const struct fd_state *st,
+		      const struct dns_message *query);
 
-/** The mark of a connection about to be made, when no question is known yet: the thread's turn alone can tell. */
+/** The mark of a connection about to be made, when no question is known yet: the thread's turn
+ * alone can tell. */
 uint32_t decide_connect(struct thread *t);
 
 #endif

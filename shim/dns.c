@@ -24,12 +24,13 @@ struct label_list {
 };
 
 /*
- * Walks the name at *pos and leaves *pos behind it. Compression pointers are followed where allowed, and only
- * backwards from the lowest place seen so far, so that a loop cannot be.
+ * Walks the name at *pos and leaves *pos behind it. Compression pointers are followed where
+ * allowed, and only backwards from the lowest place seen so far, so that a loop cannot be.
  */
-static bool walk_name(const uint8_t *msg, size_t len, size_t *pos, bool compressed, struct label_list *labels)
+static bool walk_name(const uint8_t *msg, size_t len, size_t *pos, bool compressed,
+		      struct label_list *labels)
 {
-	size_t at = *pos, lowest = *pos, octets = 1;
+	size_t at = *pos, lowest = at, octets = 1;
 	bool jumped = false;
 	unsigned jumps = 0;
 
@@ -65,9 +66,10 @@ static bool walk_name(const uint8_t *msg, size_t len, size_t *pos, bool compress
 	}
 }
 
-/* From the top-level domain down, each hash seeded with its parent's: linear in the name's length. */
-static void hash_labels(const struct sip_key *key, const uint8_t *msg, const struct label_list *labels,
-			struct dns_name *out)
+/* From the top-level domain down, each hash seeded with its parent's: linear in the name's length.
+ */
+static void hash_labels(const struct sip_key *key, const uint8_t *msg,
+			const struct label_list *labels, struct dns_name *out)
 {
 	uint64_t seed = 0;
 
@@ -89,7 +91,8 @@ bool dns_plausible(const uint8_t *msg, size_t len)
 	if (len < DNS_HEADER_LEN)
 		return false;
 	unsigned opcode = msg[2] >> 3 & 0xf;
-	/* RFC 8499 and IANA: opcodes 0 to 6 without 3; one question, or none in some answers and in cookies' queries */
+	/* RFC 8499 and IANA: opcodes 0 to 6 without 3; one question, or none in some answers and in
+	 * cookies' queries */
 	return opcode <= 6 && opcode != 3 && be16(msg + 4) <= 1;
 }
 
@@ -134,7 +137,8 @@ static bool skip_name(const uint8_t *msg, size_t len, size_t *pos)
 	return false;
 }
 
-/* One resource record (RFC 1035, section 3.2.1): its type, and where its data lie; *pos goes behind it. */
+/* One resource record (RFC 1035, section 3.2.1): its type, and where its data lie; *pos goes behind
+ * it. */
 static bool next_record(const uint8_t *msg, size_t len, size_t *pos, uint16_t *type, size_t *data)
 {
 	if (!skip_name(msg, len, pos) || *pos + 10 > len)
@@ -145,8 +149,8 @@ static bool next_record(const uint8_t *msg, size_t len, size_t *pos, uint16_t *t
 	return *pos <= len;
 }
 
-void dns_learned_names(const struct sip_key *key, const uint8_t *msg, size_t len, const struct dns_message *parsed,
-		       dns_learn_fn *learn, void *ctx)
+void dns_learned_names(const struct sip_key *key, const uint8_t *msg, size_t len,
+		       const struct dns_message *parsed, dns_learn_fn *learn, void *ctx)
 {
 	unsigned records = (unsigned)be16(msg + 6) + be16(msg + 8), learned = 0;
 	size_t pos = parsed->question_end, data;
@@ -154,7 +158,8 @@ void dns_learned_names(const struct sip_key *key, const uint8_t *msg, size_t len
 
 	if (records > RECORDS_MAX)
 		records = RECORDS_MAX;
-	while (records-- && learned < DNS_LEARNED_MAX && next_record(msg, len, &pos, &type, &data)) {
+	while (records-- && learned < DNS_LEARNED_MAX &&
+	       next_record(msg, len, &pos, &type, &data)) {
 		struct label_list labels;
 		struct dns_name name;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the shim needs to know of a DNS message (RFC 1035, section 4): its direction, its question, and the names
- * that an answer leads to. Pure: bytes in, facts out. Every byte is a stranger's; nothing here loops, allocates or
- * reads past the end, whatever they are.
+ * What the shim needs to know of a DNS message (RFC 1035, section 4): its direction, its question,
+ * and the names that an answer leads to. Pure: bytes in, facts out. Every byte is a stranger's;
+ * nothing here loops, allocates or reads past the end, whatever they are.
  */
 #ifndef SHIM_DNS_H
 #define SHIM_DNS_H
@@ -15,10 +15,10 @@
 
 enum {
 	DNS_HEADER_LEN = 12,
-	DNS_NAME_MAX = 255,	     /* RFC 1035, section 3.1: a name's octets, with lengths and root */
-	DNS_LABELS_MAX = 127,	     /* what fits in them */
+	DNS_NAME_MAX = 255,   /* RFC 1035, section 3.1: a name's octets, with lengths and root */
+	DNS_LABELS_MAX = 127, /* what fits in them */
 	DNS_HEAD_MAX = 12 + 255 + 4, /* header and question at their longest */
-	DNS_LEARNED_MAX = 16,	     /* names taken from one answer: bounds the work of a hostile one */
+	DNS_LEARNED_MAX = 16, /* names taken from one answer: bounds the work of a hostile one */
 
 	DNS_TYPE_NS = 2,
 	DNS_TYPE_CNAME = 5,
@@ -26,8 +26,9 @@ enum {
 };
 
 /*
- * A name as the keyed hashes of itself and of all its ancestors: suffix[0] is the whole name, suffix[labels - 1] its
- * top-level domain. Case is folded (RFC 4343), since resolvers randomise it (0x20). The root has no labels.
+ * A name as the keyed hashes of itself and of all its ancestors: suffix[0] is the whole name,
+ * suffix[labels - 1] its top-level domain. Case is folded (RFC 4343), since resolvers randomise it
+ * (0x20). The root has no labels.
  */
 struct dns_name {
 	unsigned labels;
@@ -54,23 +55,25 @@ static inline uint64_t dns_name_hash(const struct dns_name *name)
 /**
  * Reads header and question of a standard query or its answer.
  *
- * @return false where it is anything else: too short, another opcode than QUERY, not exactly one question, a name
- *         that is compressed, too long or cut off
+ * @return false where it is anything else: too short, another opcode than QUERY, not exactly one
+ * question, a name that is compressed, too long or cut off
  */
 bool dns_parse(const struct sip_key *key, const uint8_t *msg, size_t len, struct dns_message *out);
 
-/** Could these bytes be the start of a DNS message of any opcode? For streams: what is not is left alone for good. */
+/** Could these bytes be the start of a DNS message of any opcode? For streams: what is not is left
+ * alone for good. */
 bool dns_plausible(const uint8_t *msg, size_t len);
 
 typedef void dns_learn_fn(void *ctx, const struct dns_name *name);
 
 /**
- * Calls learn for each name that the answer leads the resolver to: targets of CNAME and DNAME (RFC 6672), and name
- * servers. At most DNS_LEARNED_MAX; stops without a word where the message is malformed.
+ * Calls learn for each name that the answer leads the resolver to: targets of CNAME and DNAME (RFC
+ * 6672), and name servers. At most DNS_LEARNED_MAX; stops without a word where the message is
+ * malformed.
  *
  * @param parsed  what dns_parse said of the same bytes
  */
-void dns_learned_names(const struct sip_key *key, const uint8_t *msg, size_t len, const struct dns_message *parsed,
-		       dns_learn_fn *learn, void *ctx);
+void dns_learned_names(const struct sip_key *key, const uint8_t *msg, size_t len,
+		       const struct dns_message *parsed, dns_learn_fn *learn, void *ctx);
 
 #endif

@@ -16,7 +16,8 @@ enum {
 static _Atomic(struct fd_state *) pages[PAGES];
 static pthread_mutex_t locks[LOCKS] = {[0 ... LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER};
 
-/* ---- held messages ----------------------------------------------------------------------------------------- */
+/* ---- held messages
+ * ----------------------------------------------------------------------------------------- */
 
 /* A bit a slot, set: taken. No lock, so that a close() in a signal handler may give one back. */
 static _Atomic uint64_t held_taken[HELD_SLOTS / 64];
@@ -24,7 +25,8 @@ static _Atomic(uint8_t *) held_pool;
 
 static void *map(size_t bytes)
 {
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -53,7 +55,8 @@ static uint8_t *held_take(void)
 		while (~taken) {
 			unsigned bit = (unsigned)__builtin_ctzll(~taken);
 
-			if (atomic_compare_exchange_weak(&held_taken[word], &taken, taken | 1ULL << bit))
+			if (atomic_compare_exchange_weak(&held_taken[word], &taken,
+							 taken | 1ULL << bit))
 				return pool + (size_t)(word * 64 + bit) * STREAM_HELD_MAX;
 		}
 	}
@@ -69,7 +72,8 @@ static void held_give(uint8_t *slot)
 
 const struct stream_store fd_store = {held_take, held_give};
 
-/* ---- the table --------------------------------------------------------------------------------------------- */
+/* ---- the table
+ * --------------------------------------------------------------------------------------------- */
 
 static struct fd_state *page_make(unsigned page)
 {
@@ -122,8 +126,8 @@ void fd_unlock_streams(int fd)
 }
 
 /*
- * Safe in a signal handler: where the lock is taken, perhaps by the very thread that the signal interrupted, the
- * streams are reset later, by who next uses them.
+ * Safe in a signal handler: where the lock is taken, perhaps by the very thread that the signal
+ * interrupted, the streams are reset later, by who next uses them.
  */
 static void forget(struct fd_state *st, int fd)
 {
@@ -154,7 +158,8 @@ void fd_forget_range(unsigned first, unsigned last)
 {
 	if (last >= FD_LIMIT)
 		last = FD_LIMIT - 1;
-	for (unsigned page = first >> PAGE_BITS; page <= last >> PAGE_BITS && first <= last; page++) {
+	for (unsigned page = first >> PAGE_BITS; page <= last >> PAGE_BITS && first <= last;
+	     page++) {
 		struct fd_state *states = atomic_load_explicit(&pages[page], memory_order_acquire);
 
 		for (unsigned i = 0; states && i < PAGE_FDS; i++) {
@@ -180,7 +185,8 @@ void fd_copy(int from, int to)
 	new->local = old->local;
 	new->peer = old->peer;
 	/* two numbers, one socket: what it is marked with can change behind either's back */
-	atomic_store_explicit(&new->flags, flags & ~(uint32_t)(FD_BASE | FD_MARKED), memory_order_release);
+	atomic_store_explicit(&new->flags, flags & ~(uint32_t)(FD_BASE | FD_MARKED),
+			      memory_order_release);
 }
 
 void fd_after_fork(void)

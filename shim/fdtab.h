@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is known of each descriptor. Two levels of pages, made on demand, so that any descriptor up to FD_LIMIT has a
- * place and an untouched range costs nothing. The state is set back where a descriptor is born (socket, accept, dup)
- * as well as where it is seen to end, since libraries close descriptors past us and numbers are reused at once.
+ * What is known of each descriptor. Two levels of pages, made on demand, so that any descriptor up
+ * to FD_LIMIT has a place and an untouched range costs nothing. The state is set back where a
+ * descriptor is born (socket, accept, dup) as well as where it is seen to end, since libraries
+ * close descriptors past us and numbers are reused at once.
  */
 #ifndef SHIM_FDTAB_H
 #define SHIM_FDTAB_H
@@ -29,23 +30,26 @@ enum {
 	FD_CONNECTED = 1 << 4, /* UDP: has a peer */
 	FD_PEER6 = 1 << 5,     /* ... and it is IPv6, not v4-mapped */
 	FD_SENT = 1 << 6,      /* an upstream query has left by it */
-	FD_SERVER = 1 << 7,    /* the receiving side has been looked at: its local address is known, or asked for */
-	FD_LOCAL = 1 << 8,     /* we asked the kernel for each datagram's destination, and hide it */
-	FD_BLOCKING = 1 << 9,  /* receiving waits: each receive starts a new turn */
-	FD_BASE = 1 << 10,     /* base_mark is known */
-	FD_MARKED = 1 << 11,   /* current_mark was set by us */
-	FD_PEER = 1 << 12,     /* TCP: peer and local are known */
-	FD_FIRST = 1 << 13,    /* CONNMARK_STREAM=first: the connection has its mark for good */
-	FD_LIVE = 1 << 14,     /* TCP: a query's bytes have been handed to the kernel */
-	FD_NODELAY = 1 << 15,  /* ... which sends them at once */
+	FD_SERVER = 1 << 7, /* the receiving side has been looked at: its local address is known, or
+			       asked for */
+	FD_LOCAL = 1 << 8,  /* we asked the kernel for each datagram's destination, and hide it */
+	FD_BLOCKING = 1 << 9, /* receiving waits: each receive starts a new turn */
+	FD_BASE = 1 << 10,    /* base_mark is known */
+	FD_MARKED = 1 << 11,  /* current_mark was set by us */
+	FD_PEER = 1 << 12,    /* TCP: peer and local are known */
+	FD_FIRST = 1 << 13,   /* CONNMARK_STREAM=first: the connection has its mark for good */
+	FD_LIVE = 1 << 14,    /* TCP: a query's bytes have been handed to the kernel */
+	FD_NODELAY = 1 << 15, /* ... which sends them at once */
 };
 
 struct fd_state {
 	_Atomic uint32_t flags;
-	_Atomic uint32_t gen; /* counts births and ends: tells the sockets apart that bear one number */
+	_Atomic uint32_t
+		gen; /* counts births and ends: tells the sockets apart that bear one number */
 	/* the socket's SO_MARK: as the program set it, and as it is now */
 	_Atomic uint32_t base_mark, current_mark;
-	/* the mark of the client at the other end, once looked up (TCP): value << 8 | enum mark_state */
+	/* the mark of the client at the other end, once looked up (TCP): value << 8 | enum
+	 * mark_state */
 	_Atomic uint64_t client_mark;
 	struct endpoint local, peer; /* written before FD_SERVER or FD_PEER is set */
 	struct stream rx, tx;	     /* under fd_lock_streams */
@@ -55,10 +59,12 @@ struct fd_state {
 /** The state of a descriptor; NULL where there is none and cannot be one. */
 struct fd_state *fd_get(int fd);
 
-/** The same, but only where the page exists already: for the question "is this anything we know?". */
+/** The same, but only where the page exists already: for the question "is this anything we know?".
+ */
 struct fd_state *fd_find(int fd);
 
-/** A descriptor begins or ends: all that was known of its number is forgotten. Safe in a signal handler. */
+/** A descriptor begins or ends: all that was known of its number is forgotten. Safe in a signal
+ * handler. */
 void fd_forget(int fd);
 
 /** The same for a range, both ends included. */
@@ -82,7 +88,8 @@ static inline uint32_t fd_gen(const struct fd_state *st)
 	return atomic_load_explicit(&st->gen, memory_order_acquire);
 }
 
-/** Guards rx and tx, and makes sure that they are this descriptor's. Never held across a call that may block. */
+/** Guards rx and tx, and makes sure that they are this descriptor's. Never held across a call that
+ * may block. */
 void fd_lock_streams(struct fd_state *st, int fd);
 void fd_unlock_streams(int fd);
 

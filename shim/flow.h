@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One client's flow to the resolver: what conntrack knows it by. Pure data; v4-mapped addresses are IPv4. */
+/* One client's flow to the resolver: what conntrack knows it by. Pure data; v4-mapped addresses are
+ * IPv4. */
 #ifndef SHIM_FLOW_H
 #define SHIM_FLOW_H
 
@@ -11,10 +12,10 @@
 
 /* An address and port without a family's padding: compares with memcmp. */
 struct endpoint {
-	uint8_t addr[16];  /* IPv4: the first four bytes, the rest zero */
-	uint16_t port;	   /* network byte order */
-	uint8_t family;	   /* AF_INET, AF_INET6, or 0: not known */
-	uint8_t wildcard;  /* the any-address */
+	uint8_t addr[16]; /* IPv4: the first four bytes, the rest zero */
+	uint16_t port;	  /* network byte order */
+	uint8_t family;	  /* AF_INET, AF_INET6, or 0: not known */
+	uint8_t wildcard; /* the any-address */
 };
 
 struct flow {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Where the library comes to life: reads its configuration, makes its table, finds the real functions. */
+/* Where the library comes to life: reads its configuration, makes its table, finds the real
+ * functions. */
 #include "conntrack.h"
 #include "log.h"
 #include "real.h"
@@ -30,7 +31,8 @@ static bool known(const char *name, size_t len)
 	return false;
 }
 
-/* A misspelt variable must not go unnoticed. Its own name tells config_set that there is none such. */
+/* A misspelt variable must not go unnoticed. Its own name tells config_set that there is none such.
+ */
 static bool refuse_unknown(struct config *c)
 {
 	bool good = true;
@@ -39,9 +41,11 @@ static bool refuse_unknown(struct config *c)
 		char name[64], why[CONFIG_WHY_MAX];
 		size_t len = strcspn(*var, "=");
 
-		if (strncmp(*var, prefix, sizeof(prefix) - 1) != 0 || known(*var, len) || !(*var)[len])
+		if (strncmp(*var, prefix, sizeof(prefix) - 1) != 0 || known(*var, len) ||
+		    !(*var)[len])
 			continue;
-		snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name) - 1), *var);
+		snprintf(name, sizeof(name), "%.*s",
+			 (int)(len < sizeof(name) ? len : sizeof(name) - 1), *var);
 		if (!config_set(c, name, *var + len + 1, why))
 			good = refuse(why);
 	}
@@ -63,14 +67,21 @@ static bool read_config(struct config *c)
 	return (getauxval(AT_SECURE) || refuse_unknown(c)) && good;
 }
 
+/* Of "6.1.0-13-amd64", 0x0601; 0 where there is no telling: then nothing new is relied on. */
 static uint32_t kernel_version(void)
 {
 	struct utsname name;
-	unsigned major = 0, minor = 0;
+	char *end;
 
-	if (uname(&name) != 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+	if (uname(&name) != 0)
 		return 0;
-	return major << 8 | (minor & 0xff);
+	unsigned long major = strtoul(name.release, &end, 10);
+
+	if (*end != '.')
+		return 0;
+	unsigned long minor = strtoul(end + 1, NULL, 10);
+
+	return (uint32_t)(major << 8 | (minor & 0xff));
 }
 
 static struct attrib *make_table(unsigned capacity)
@@ -82,7 +93,8 @@ static struct attrib *make_table(unsigned capacity)
 	if (memory == MAP_FAILED)
 		return NULL;
 	if (getrandom(&key, sizeof(key), GRND_NONBLOCK) != (ssize_t)sizeof(key))
-		memcpy(&key, (const void *)getauxval(AT_RANDOM), sizeof(key)); /* 16 bytes (getauxval(3)) */
+		memcpy(&key, (const void *)getauxval(AT_RANDOM),
+		       sizeof(key)); /* 16 bytes (getauxval(3)) */
 	return attrib_init(memory, capacity, &key);
 }
 

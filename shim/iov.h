@@ -17,7 +17,8 @@ static inline size_t iov_total(const struct iovec *iov, size_t count)
 	return total;
 }
 
-/** As iov_total, but 0 where a piece has no address: the kernel will refuse it with EFAULT, and we must not read it. */
+/** As iov_total, but 0 where a piece has no address: the kernel will refuse it with EFAULT, and we
+ * must not read it. */
 static inline size_t iov_readable(const struct iovec *iov, size_t count)
 {
 	size_t total = 0;
@@ -31,7 +32,8 @@ static inline size_t iov_readable(const struct iovec *iov, size_t count)
 }
 
 /** Copies up to n bytes from offset on to dst; returns how many there were. */
-static inline size_t iov_gather(const struct iovec *iov, size_t count, size_t offset, void *dst, size_t n)
+static inline size_t iov_gather(const struct iovec *iov, size_t count, size_t offset, void *dst,
+				size_t n)
 {
 	size_t done = 0;
 
@@ -52,11 +54,13 @@ static inline size_t iov_gather(const struct iovec *iov, size_t count, size_t of
 }
 
 /**
- * The first n bytes (or as many as there are) in one piece: where they lie already, else copied to scratch.
+ * The first n bytes (or as many as there are) in one piece: where they lie already, else copied to
+ * scratch.
  *
  * @param len  in: n, at most the size of scratch; out: how many there are
  */
-static inline const uint8_t *iov_head(const struct iovec *iov, size_t count, uint8_t *scratch, size_t *len)
+static inline const uint8_t *iov_head(const struct iovec *iov, size_t count, uint8_t *scratch,
+				      size_t *len)
 {
 	if (count && iov[0].iov_len >= *len)
 		return iov[0].iov_base;

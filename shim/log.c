@@ -27,7 +27,7 @@ static struct stat stderr_at_start;
 static const struct {
 	const char *what, *remedy;
 } causes[LOG_COUNT] = {
-#define LOG_COUNTER(name) [LOG_##name] = {NULL, NULL},
+#define LOG_COUNTER(name)	      [LOG_##name] = {NULL, NULL},
 #define LOG_CAUSE(name, what, remedy) [LOG_##name] = {what, remedy},
 	LOG_COUNTERS
 #undef LOG_COUNTER
@@ -42,18 +42,20 @@ void log_open(const struct config *c)
 }
 
 /*
- * A daemon closes descriptor 2 and may get the number back for something of its own: what is written there must be
- * what was there when we were loaded, and not /dev/null.
+ * A daemon closes descriptor 2 and may get the number back for something of its own: what is
+ * written there must be what was there when we were loaded, and not /dev/null.
  */
 static bool stderr_usable(void)
 {
 	struct stat now, null;
 
-	if (fstat(STDERR_FILENO, &now) != 0 || S_ISSOCK(now.st_mode) != S_ISSOCK(stderr_at_start.st_mode))
+	if (fstat(STDERR_FILENO, &now) != 0 ||
+	    S_ISSOCK(now.st_mode) != S_ISSOCK(stderr_at_start.st_mode))
 		return false;
 	if (stat("/dev/null", &null) == 0 && now.st_rdev == null.st_rdev && S_ISCHR(now.st_mode))
 		return false;
-	return !config || (now.st_dev == stderr_at_start.st_dev && now.st_ino == stderr_at_start.st_ino);
+	return !config ||
+	       (now.st_dev == stderr_at_start.st_dev && now.st_ino == stderr_at_start.st_ino);
 }
 
 static void write_all(int fd, const char *text, size_t len)
@@ -77,14 +79,17 @@ static void write_syslog(const char *text)
 
 	if (fd < 0)
 		return;
-	REAL(sendto)(fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to, sizeof(to));
+	REAL(sendto)
+	(fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to, sizeof(to));
 	REAL(close)(fd);
 }
 
-/* Opened for each line: a descriptor kept would not outlive the daemons that close all they inherit. */
+/* Opened for each line: a descriptor kept would not outlive the daemons that close all they
+ * inherit. */
 static bool write_file(const char *path, const char *line, size_t len)
 {
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+		      0640);
 
 	if (fd < 0)
 		return false;
@@ -133,7 +138,8 @@ static bool due(enum log_counter cause)
 {
 	uint64_t last = atomic_load(&said_at[cause]), now = seconds();
 
-	return (!last || now - last >= LOG_PERIOD_S) && atomic_compare_exchange_strong(&said_at[cause], &last, now);
+	return (!last || now - last >= LOG_PERIOD_S) &&
+	       atomic_compare_exchange_strong(&said_at[cause], &last, now);
 }
 
 void log_cause(enum log_counter cause, int error)
@@ -150,9 +156,10 @@ void log_cause(enum log_counter cause, int error)
 	uint64_t since = count - atomic_exchange(&said_count[cause], count);
 
 	if (error)
-		snprintf(why, sizeof(why), " [%s]", strerrorname_np(error) ? strerrorname_np(error) : "?");
-	snprintf(text, sizeof(text), "%s%s: %llu time%s; %s", causes[cause].what, why, (unsigned long long)since,
-		 since == 1 ? "" : "s", causes[cause].remedy);
+		snprintf(why, sizeof(why), " [%s]",
+			 strerrorname_np(error) ? strerrorname_np(error) : "?");
+	snprintf(text, sizeof(text), "%s%s: %llu time%s; %s", causes[cause].what, why,
+		 (unsigned long long)since, since == 1 ? "" : "s", causes[cause].remedy);
 	log_line(text);
 	errno = saved;
 }

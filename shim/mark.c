@@ -11,7 +11,8 @@
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 
-/* Linux 5.4: SO_MARK as a control message (c6af0c227a22); 5.16: its route is honoured for IPv6 (42dcfd850e51). */
+/* Linux 5.4: SO_MARK as a control message (c6af0c227a22); 5.16: its route is honoured for IPv6
+ * (42dcfd850e51). */
 enum { KERNEL_MARK_CMSG = 0x0504, KERNEL_MARK_CMSG_ROUTE6 = 0x0510 };
 
 static uint32_t base_of(int fd, struct fd_state *st)
@@ -42,7 +43,8 @@ bool mark_needs_socket(const struct fd_state *st)
 		return true;
 	if (!(flags & FD_INET6))
 		return false;
-	/* A connected IPv6 socket sends by its cached route, whatever the message says (measured on 6.18). */
+	/* A connected IPv6 socket sends by its cached route, whatever the message says (measured
+	 * on 6.18). */
 	return (flags & FD_CONNECTED && flags & FD_PEER6) || shim.kernel < KERNEL_MARK_CMSG_ROUTE6;
 }
 
@@ -60,9 +62,10 @@ bool mark_socket(int fd, struct fd_state *st, uint32_t whole)
 }
 
 /*
- * Bytes written but not sent yet, since the connection is still being made or its window is full. Nagle's algorithm
- * (RFC 1122, section 4.2.3.4) is turned off for connections that change hands: it would keep a query back until the
- * one before is acknowledged, and by then the mark may be another's.
+ * Bytes written but not sent yet, since the connection is still being made or its window is full.
+ * Nagle's algorithm (RFC 1122, section 4.2.3.4) is turned off for connections that change hands: it
+ * would keep a query back until the one before is acknowledged, and by then the mark may be
+ * another's.
  */
 static bool has_unsent(int fd, struct fd_state *st)
 {

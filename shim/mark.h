@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Putting a mark on what leaves: as a control message on a datagram, by setsockopt on a connection. Which bits are
- * ours says CONNMARK_MASK; the others stay as the program or its surroundings set them.
+ * Putting a mark on what leaves: as a control message on a datagram, by setsockopt on a connection.
+ * Which bits are ours says CONNMARK_MASK; the others stay as the program or its surroundings set
+ * them.
  */
 #ifndef SHIM_MARK_H
 #define SHIM_MARK_H
@@ -11,7 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** The whole mark of a socket whose bits of ours are to be `mark`. May ask the kernel, once a socket. */
+/** The whole mark of a socket whose bits of ours are to be `mark`. May ask the kernel, once a
+ * socket. */
 uint32_t mark_for(int fd, struct fd_state *st, uint32_t mark);
 
 /** Does a datagram need help to bear this mark, or has its socket got it already? */
@@ -21,8 +23,8 @@ static inline bool mark_is_current(const struct fd_state *st, uint32_t whole)
 }
 
 /**
- * Does the mark on a datagram of this socket have to be set on the socket too? Where a control message alone would
- * leave by the route of another mark, or is not understood by this kernel.
+ * Does the mark on a datagram of this socket have to be set on the socket too? Where a control
+ * message alone would leave by the route of another mark, or is not understood by this kernel.
  */
 bool mark_needs_socket(const struct fd_state *st);
 
@@ -34,9 +36,9 @@ bool mark_needs_socket(const struct fd_state *st);
 bool mark_socket(int fd, struct fd_state *st, uint32_t whole);
 
 /**
- * Marks a connection for the query whose bytes come next. The kernel reads a connection's mark when a segment leaves,
- * not when it is written, so earlier queries' bytes must have left before it changes; where they have not, all get
- * the default mark: no mark rather than another client's.
+ * Marks a connection for the query whose bytes come next. The kernel reads a connection's mark when
+ * a segment leaves, not when it is written, so earlier queries' bytes must have left before it
+ * changes; where they have not, all get the default mark: no mark rather than another client's.
  */
 bool mark_connection(int fd, struct fd_state *st, uint32_t whole);
 

@@ -42,7 +42,8 @@ long real_raw_syscall(long number, const long arg[6])
 
 	__asm__ volatile("syscall"
 			 : "=a"(ret)
-			 : "a"(number), "D"(arg[0]), "S"(arg[1]), "d"(arg[2]), "r"(r10), "r"(r8), "r"(r9)
+			 : "a"(number), "D"(arg[0]), "S"(arg[1]), "d"(arg[2]), "r"(r10), "r"(r8),
+			   "r"(r9)
 			 : "rcx", "r11", "memory");
 	return ret;
 }

@@ -32,12 +32,13 @@ enum real_id {
 extern struct real_calls real;
 
 /**
- * Finds all real functions; called once, from the constructor. Functions that other constructors use before are
- * found one by one on their first use.
+ * Finds all real functions; called once, from the constructor. Functions that other constructors
+ * use before are found one by one on their first use.
  */
 void real_resolve_all(void);
 
-/** Finds one real function now and keeps it; NULL where the C library has none. Never allocates on success. */
+/** Finds one real function now and keeps it; NULL where the C library has none. Never allocates on
+ * success. */
 void *real_resolve(enum real_id id);
 
 /** Is the real function there? Only calls marked SHIM_CALL_OPTIONAL may lack it. */
@@ -47,8 +48,8 @@ void *real_resolve(enum real_id id);
 #define REAL(name) (real.name ? real.name : (__typeof__(real.name))real_resolve(REAL_##name))
 
 /**
- * A system call without the C library, so without dlsym and errno: for the syscall() wrapper before the constructor
- * has run (jemalloc calls it while it holds its own initialisation lock).
+ * A system call without the C library, so without dlsym and errno: for the syscall() wrapper before
+ * the constructor has run (jemalloc calls it while it holds its own initialisation lock).
  *
  * @return what the kernel returned: a negative errno on failure
  */

@@ -9,17 +9,15 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 enum {
-	WHOLE_MAX = 4096,   /* of an answer in several pieces, as much is looked at */
-	BATCH_STACK = 32,   /* messages of a recvmmsg whose buffers lie on the stack */
-	BATCH_CONTROL = 256 /* a message's control buffer in a batch */
+	WHOLE_MAX = 4096, /* of an answer in several pieces, as much is looked at */
 };
 
-/* ---- events ------------------------------------------------------------------------------------------------ */
+/* ---- events ---- */
 
-/* What a received message means. Addresses: who sent it, and where to; either may be unknown (family 0). */
+/* What a received message means. Addresses: who sent it, and where to; either may be unknown
+ * (family 0). */
 struct arrival {
 	struct thread *t;
 	struct fd_state *st;
@@ -48,12 +46,14 @@ static void arrived(const struct arrival *in, const uint8_t *msg, size_t have)
 	if (!dns_parse(attrib_key(shim.attrib), msg, have, &parsed))
 		return;
 	if (parsed.answer)
-		attrib_upstream_answer(shim.attrib, thread_now_ms(), &parsed, msg, have, socket, &in->t->turn);
+		attrib_upstream_answer(shim.attrib, thread_now_ms(), &parsed, msg, have, socket,
+				       &in->t->turn);
 	else
 		client_query(in, &parsed);
 }
 
-/* ---- datagrams --------------------------------------------------------------------------------------------- */
+/* ---- datagrams
+ * --------------------------------------------------------------------------------------------- */
 
 /* A connected socket's sender is its peer; a bound one's datagrams come to where it is bound. */
 static void complete_ends(struct arrival *in)
@@ -66,8 +66,8 @@ static void complete_ends(struct arrival *in)
 		in->to = in->st->local;
 }
 
-static void datagram_arrived(struct thread *t, struct fd_state *st, int fd, const struct msghdr *msg, size_t n,
-			     const struct endpoint *local)
+static void datagram_arrived(struct thread *t, struct fd_state *st, int fd,
+			     const struct msghdr *msg, size_t n, const struct endpoint *local)
 {
 	struct arrival in = {.t = t, .st = st, .fd = fd, .proto = IPPROTO_UDP, .to = *local};
 	uint8_t scratch[WHOLE_MAX];
@@ -81,6 +81,8 @@ static void datagram_arrived(struct thread *t, struct fd_state *st, int fd, cons
 		have = sizeof(scratch);
 	const uint8_t *data = iov_head(msg->msg_iov, msg->msg_iovlen, scratch, &have);
 
+	if (have < DNS_HEADER_LEN)
+		return;
 	if (!(data[2] & 0x80)) { /* only clients' addresses matter */
 		if (msg->msg_name)
 			endpoint_from(&in.from, msg->msg_name, msg->msg_namelen);
@@ -89,7 +91,7 @@ static void datagram_arrived(struct thread *t, struct fd_state *st, int fd, cons
 	arrived(&in, data, have);
 }
 
-/* ---- streams ----------------------------------------------------------------------------------------------- */
+/* ---- streams ---- */
 
 static void stream_message(void *ctx, const uint8_t *msg, size_t have, size_t length)
 {
@@ -103,7 +105,8 @@ static void stream_message(void *ctx, const uint8_t *msg, size_t have, size_t le
 	arrived(in, msg, have);
 }
 
-static void stream_arrived(struct thread *t, struct fd_state *st, int fd, const struct msghdr *msg, size_t n)
+static void stream_arrived(struct thread *t, struct fd_state *st, int fd, const struct msghdr *msg,
+			   size_t n)
 {
 	struct arrival in = {.t = t, .st = st, .fd = fd, .proto = IPPROTO_TCP};
 
@@ -111,15 +114,18 @@ static void stream_arrived(struct thread *t, struct fd_state *st, int fd, const 
 	for (size_t i = 0; i < msg->msg_iovlen && n; i++) {
 		size_t piece = msg->msg_iov[i].iov_len < n ? msg->msg_iov[i].iov_len : n;
 
-		stream_feed(&st->rx, &fd_store, msg->msg_iov[i].iov_base, piece, stream_message, &in);
+		stream_feed(&st->rx, &fd_store, msg->msg_iov[i].iov_base, piece, stream_message,
+			    &in);
 		n -= piece;
 	}
 	fd_unlock_streams(fd);
 }
 
-/* ---- one receive ------------------------------------------------------------------------------------------- */
+/* ---- one receive
+ * ------------------------------------------------------------------------------------------- */
 
-/* A UDP socket that has sent no query may be a server's: then the ends of each datagram must be known. */
+/* A UDP socket that has sent no query may be a server's: then the ends of each datagram must be
+ * known. */
 static bool needs_ends(uint32_t flags)
 {
 	return (flags & (FD_KIND | FD_SENT | FD_CONNECTED)) == FD_UDP;
@@ -131,7 +137,8 @@ static bool prepare(int fd, struct fd_state *st, int recv_flags)
 		sock_serve(fd, st);
 	uint32_t flags = fd_flags(st);
 
-	if ((flags & (FD_KIND | FD_BLOCKING)) == (FD_UDP | FD_BLOCKING) && !(recv_flags & MSG_DONTWAIT))
+	if ((flags & (FD_KIND | FD_BLOCKING)) == (FD_UDP | FD_BLOCKING) &&
+	    !(recv_flags & MSG_DONTWAIT))
 		thread_turn_ends(); /* this receive is the thread's event wait */
 	return flags & FD_LOCAL;
 }
@@ -179,8 +186,7 @@ ssize_t rx_receive(struct rx *rx, int flags)
 	return REAL(recvmsg)(rx->fd, &rx->msg, flags);
 }
 
-/* Leaves the program's header as the kernel would have, had nothing been substituted. */
-static void restore(const struct rx *rx, struct msghdr *app, struct endpoint *local)
+void rx_restore(const struct rx *rx, struct msghdr *app, struct endpoint *local)
 {
 	int flags = rx->msg.msg_flags;
 	size_t room = app->msg_control ? app->msg_controllen : 0;
@@ -195,145 +201,30 @@ static void restore(const struct rx *rx, struct msghdr *app, struct endpoint *lo
 	app->msg_flags = flags;
 }
 
+void rx_arrived(const struct rx *rx, const struct msghdr *seen, size_t n,
+		const struct endpoint *local)
+{
+	struct thread *t = rx->observe && fd_gen(rx->st) == rx->gen ? thread_enter() : NULL;
+
+	if (!t)
+		return;
+	if ((fd_flags(rx->st) & FD_KIND) == FD_UDP)
+		datagram_arrived(t, rx->st, rx->fd, seen, n, local);
+	else
+		stream_arrived(t, rx->st, rx->fd, seen, n);
+	thread_leave(t);
+}
+
 ssize_t rx_end(struct rx *rx, struct msghdr *app, ssize_t n)
 {
 	struct endpoint local = {.family = 0};
 	int saved = errno;
-	struct thread *t;
 
 	if (n < 0)
 		return n;
 	if (rx->substituted)
-		restore(rx, app, &local);
-	t = rx->observe && fd_gen(rx->st) == rx->gen ? thread_enter() : NULL;
-	if (t) {
-		const struct msghdr *seen = rx->substituted ? &rx->msg : app;
-
-		if ((fd_flags(rx->st) & FD_KIND) == FD_UDP)
-			datagram_arrived(t, rx->st, rx->fd, seen, (size_t)n, &local);
-		else
-			stream_arrived(t, rx->st, rx->fd, seen, (size_t)n);
-		thread_leave(t);
-	}
-	errno = saved;
-	return n;
-}
-
-/* ---- recvmmsg ---------------------------------------------------------------------------------------------- */
-
-struct batch_slot {
-	struct mmsghdr msg;
-	struct sockaddr_storage name;
-	_Alignas(struct cmsghdr) char control[BATCH_CONTROL];
-};
-
-struct batch {
-	struct rx rx; /* of the socket; its message is not used */
-	struct mmsghdr *vec;
-	struct batch_slot *slots;
-	struct mmsghdr *headers;
-};
-
-static void batch_substitute(const struct batch *b, unsigned vlen)
-{
-	for (unsigned i = 0; i < vlen; i++) {
-		struct msghdr *m = &b->headers[i].msg_hdr;
-
-		b->headers[i] = b->vec[i];
-		if (!m->msg_name && b->rx.own_name) {
-			m->msg_name = &b->slots[i].name;
-			m->msg_namelen = sizeof(b->slots[i].name);
-		}
-		if (b->rx.own_control && !(m->msg_control && m->msg_controllen >= BATCH_CONTROL)) {
-			m->msg_control = b->slots[i].control;
-			m->msg_controllen = BATCH_CONTROL;
-		}
-	}
-}
-
-static void batch_restore(struct batch *b, unsigned i, struct endpoint *local)
-{
-	struct rx one = {.own_control = b->rx.own_control,
-			 .own_name = b->rx.own_name && !b->vec[i].msg_hdr.msg_name,
-			 .msg = b->headers[i].msg_hdr};
-
-	restore(&one, &b->vec[i].msg_hdr, local);
-	b->vec[i].msg_len = b->headers[i].msg_len;
-}
-
-static void batch_arrived(struct batch *b, int n)
-{
-	struct thread *t;
-
-	for (int i = 0; i < n; i++) {
-		struct endpoint local = {.family = 0};
-		const struct msghdr *seen = b->rx.substituted ? &b->headers[i].msg_hdr : &b->vec[i].msg_hdr;
-
-		if (b->rx.substituted)
-			batch_restore(b, (unsigned)i, &local);
-		t = b->rx.observe ? thread_enter() : NULL;
-		if (!t)
-			continue;
-		datagram_arrived(t, b->rx.st, b->rx.fd, seen, b->vec[i].msg_len, &local);
-		thread_leave(t);
-	}
-}
-
-static int batch_receive(struct batch *b, unsigned vlen, int flags, struct timespec *timeout)
-{
-	int n;
-
-	batch_substitute(b, vlen);
-	n = REAL(recvmmsg)(b->rx.fd, b->headers, vlen, flags, timeout);
-	return n;
-}
-
-/* Room for the headers and buffers of a long batch. */
-static size_t batch_bytes(unsigned vlen)
-{
-	return vlen * (sizeof(struct batch_slot) + sizeof(struct mmsghdr));
-}
-
-static int batch_substituted(struct batch *b, unsigned vlen, int flags, struct timespec *timeout)
-{
-	struct batch_slot slots[BATCH_STACK];
-	struct mmsghdr headers[BATCH_STACK];
-	void *memory = NULL;
-	int n, saved;
-
-	b->slots = slots;
-	b->headers = headers;
-	if (vlen > BATCH_STACK) {
-		memory = mmap(NULL, batch_bytes(vlen), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (memory == MAP_FAILED)
-			return errno = ENOBUFS, -1;
-		b->slots = memory;
-		b->headers = (struct mmsghdr *)(b->slots + vlen);
-	}
-	n = batch_receive(b, vlen, flags, timeout);
-	saved = errno;
-	batch_arrived(b, n);
-	if (memory)
-		munmap(memory, batch_bytes(vlen));
-	errno = saved;
-	return n;
-}
-
-int rx_recvmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags, struct timespec *timeout)
-{
-	struct batch b = {.vec = vec};
-	/* the kernel takes no more than UIO_MAXIOV (1024) at once, whatever it is asked */
-	unsigned most = vlen > 1024 ? 1024 : vlen;
-	const struct msghdr first = {.msg_name = NULL};
-	int n, saved;
-
-	if (!vec || !vlen || !rx_begin(&b.rx, fd, &first, flags) || (fd_flags(b.rx.st) & FD_KIND) != FD_UDP)
-		return REAL(recvmmsg)(fd, vec, vlen, flags, timeout);
-	if (b.rx.substituted)
-		return batch_substituted(&b, most, flags, timeout);
-	n = REAL(recvmmsg)(fd, vec, vlen, flags, timeout);
-	saved = errno;
-	batch_arrived(&b, n);
+		rx_restore(rx, app, &local);
+	rx_arrived(rx, rx->substituted ? &rx->msg : app, (size_t)n, &local);
 	errno = saved;
 	return n;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The two halves of every receive: before the real call, room is made for what the program did not ask for (a
- * datagram's sender and destination); after it, that is hidden again, and what came in becomes events.
+ * The two halves of every receive: before the real call, room is made for what the program did not
+ * ask for (a datagram's sender and destination); after it, that is hidden again, and what came in
+ * becomes events.
  *
  *     struct rx rx;
  *     if (!rx_begin(&rx, fd, &msg, flags))
@@ -32,7 +33,8 @@ struct rx {
 	_Alignas(struct cmsghdr) char control[RX_CONTROL];
 };
 
-/** @return false where this call is none of our business: then call the real function and nothing else of this */
+/** @return false where this call is none of our business: then call the real function and nothing
+ * else of this */
 bool rx_begin(struct rx *rx, int fd, const struct msghdr *app, int flags);
 
 /** What the program's call is to be replaced with, where substituted; errno as the real call's. */
@@ -47,7 +49,17 @@ ssize_t rx_receive(struct rx *rx, int flags);
  */
 ssize_t rx_end(struct rx *rx, struct msghdr *app, ssize_t n);
 
-/** The same for recvmmsg, all of it. */
+/**
+ * The two halves of rx_end, for batches: leaves the program's header as the kernel would have, had
+ * nothing been substituted; and takes note of one message.
+ *
+ * @param local  where the datagram was sent to, as far as a control message told
+ */
+void rx_restore(const struct rx *rx, struct msghdr *app, struct endpoint *local);
+void rx_arrived(const struct rx *rx, const struct msghdr *seen, size_t n,
+		const struct endpoint *local);
+
+/** The same for recvmmsg, all of it (rx_batch.c). */
 int rx_recvmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags, struct timespec *timeout);
 
 #endif

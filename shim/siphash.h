@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012): the keyed hash of everything that
- * strangers choose, so that nobody outside can aim at a bucket or make two names look alike.
+ * SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012): the keyed hash of
+ * everything that strangers choose, so that nobody outside can aim at a bucket or make two names
+ * look alike.
  */
 #ifndef SHIM_SIPHASH_H
 #define SHIM_SIPHASH_H
@@ -47,7 +48,8 @@ static inline void sip_word(struct sip_state *s, uint64_t m)
 /**
  * Hashes len bytes at data, with seed as a first word before them: hashes chain through the seed.
  */
-static inline uint64_t siphash13(const struct sip_key *key, uint64_t seed, const void *data, size_t len)
+static inline uint64_t siphash13(const struct sip_key *key, uint64_t seed, const void *data,
+				 size_t len)
 {
 	struct sip_state s = {
 		key->k0 ^ 0x736f6d6570736575ULL,

@@ -20,7 +20,8 @@ static uint32_t kind_of(int domain, int type, int protocol)
 		return FD_OTHER;
 	if (type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP))
 		return FD_UDP | family;
-	if (type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP))
+	if (type == SOCK_STREAM &&
+	    (protocol == 0 || protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP))
 		return FD_TCP | family;
 	return FD_OTHER;
 }
@@ -56,7 +57,7 @@ static int option(int fd, int level, int name)
 /* One that was there before us, or came past us: inherited, or received over a UNIX socket. */
 static void classify(int fd, struct fd_state *st)
 {
-	struct sockaddr_storage peer;
+	struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
 	socklen_t len = sizeof(peer);
 	uint32_t kind = kind_of(option(fd, SOL_SOCKET, SO_DOMAIN), option(fd, SOL_SOCKET, SO_TYPE),
 				option(fd, SOL_SOCKET, SO_PROTOCOL));
@@ -91,15 +92,17 @@ void sock_connected(struct fd_state *st, const struct sockaddr *to, socklen_t le
 }
 
 /*
- * The destination of each datagram as its header has it, address and port (ip(7), IP_RECVORIGDSTADDR; IPv6 since
- * Linux 2.6.37): the reply side of the conntrack tuple, whatever DNAT, REDIRECT or TPROXY made of it. It is read from
- * the packet, so it is there also for datagrams that came before it was asked for. A program that asked for it itself
- * goes on getting it.
+ * The destination of each datagram as its header has it, address and port (ip(7),
+ * IP_RECVORIGDSTADDR; IPv6 since Linux 2.6.37): the reply side of the conntrack tuple, whatever
+ * DNAT, REDIRECT or TPROXY made of it. It is read from the packet, so it is there also for
+ * datagrams that came before it was asked for. A program that asked for it itself goes on getting
+ * it.
  */
 static bool ask_for_local(int fd, bool inet6)
 {
 	int on = 1;
-	bool v4 = option(fd, SOL_IP, IP_RECVORIGDSTADDR) > 0, v6 = inet6 && option(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR) > 0;
+	bool v4 = option(fd, SOL_IP, IP_RECVORIGDSTADDR) > 0,
+	     v6 = inet6 && option(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR) > 0;
 
 	if (v4 || v6)
 		return false;
@@ -109,17 +112,28 @@ static bool ask_for_local(int fd, bool inet6)
 	return true;
 }
 
+typedef int name_fn(int fd, struct sockaddr *addr, socklen_t *len);
+
+/* One end of a socket, as getsockname or getpeername tells it. */
+static bool ask_end(int fd, name_fn *ask, struct endpoint *end)
+{
+	struct sockaddr_storage addr = {.ss_family = AF_UNSPEC};
+	socklen_t len = sizeof(addr);
+
+	return ask(fd, (struct sockaddr *)&addr, &len) == 0 && endpoint_from(end, &addr, len);
+}
+
 void sock_serve(int fd, struct fd_state *st)
 {
-	struct sockaddr_storage local;
-	socklen_t len = sizeof(local);
-	uint32_t flags = fd_flags(st), found = FD_SERVER;
+	uint32_t found = FD_SERVER;
 	int saved = errno;
 
 	fd_lock_streams(st, fd);
-	if (!(fd_flags(st) & FD_SERVER) && getsockname(fd, (struct sockaddr *)&local, &len) == 0 &&
-	    endpoint_from(&st->local, &local, len) && st->local.port) {
-		if (st->local.wildcard && !(flags & FD_CONNECTED) && ask_for_local(fd, flags & FD_INET6))
+	uint32_t flags = fd_flags(st);
+
+	if (!(flags & FD_SERVER) && ask_end(fd, getsockname, &st->local) && st->local.port) {
+		if (st->local.wildcard && !(flags & FD_CONNECTED) &&
+		    ask_for_local(fd, flags & FD_INET6))
 			found |= FD_LOCAL;
 		if (!(REAL(fcntl)(fd, F_GETFL, 0) & O_NONBLOCK))
 			found |= FD_BLOCKING;
@@ -131,15 +145,11 @@ void sock_serve(int fd, struct fd_state *st)
 
 bool sock_ends(int fd, struct fd_state *st)
 {
-	struct sockaddr_storage local, peer;
-	socklen_t local_len = sizeof(local), peer_len = sizeof(peer);
 	int saved = errno;
 
 	if (fd_flags(st) & FD_PEER)
 		return true;
-	bool ok = getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 &&
-		  getsockname(fd, (struct sockaddr *)&local, &local_len) == 0 &&
-		  endpoint_from(&st->peer, &peer, peer_len) && endpoint_from(&st->local, &local, local_len);
+	bool ok = ask_end(fd, getpeername, &st->peer) && ask_end(fd, getsockname, &st->local);
 
 	if (ok)
 		fd_set_flags(st, FD_PEER);

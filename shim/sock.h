@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Finding out what a descriptor is, and where its ends are: the questions to the kernel, each asked once. */
+/* Finding out what a descriptor is, and where its ends are: the questions to the kernel, each asked
+ * once. */
 #ifndef SHIM_SOCK_H
 #define SHIM_SOCK_H
 
 #include "fdtab.h"
 
-/** The descriptor's state with its kind known; NULL where it is none of ours to look at. errno is kept. */
+/** The descriptor's state with its kind known; NULL where it is none of ours to look at. errno is
+ * kept. */
 struct fd_state *sock_known(int fd);
 
 /** A socket was made. */
@@ -14,7 +16,8 @@ void sock_born(int fd, int domain, int type, int protocol);
 /** A connection was accepted. */
 void sock_accepted(int listener, int fd);
 
-/** A UDP socket is about to receive and has sent no query: finds out its local address, or asks for each datagram's. */
+/** A UDP socket is about to receive and has sent no query: finds out its local address, or asks for
+ * each datagram's. */
 void sock_serve(int fd, struct fd_state *st);
 
 /** Both ends of a TCP connection, or of a connected UDP socket; false where they cannot be told. */

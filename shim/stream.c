@@ -53,9 +53,17 @@ static void hold(struct stream *s, const struct stream_store *store, const uint8
 		memcpy(s->held + s->seen, data, least(n, (size_t)STREAM_HELD_MAX - s->seen));
 }
 
+static void deliver(struct stream *s, const uint8_t *msg, size_t have, stream_message_fn *fn,
+		    void *ctx)
+{
+	judge(s, msg, have);
+	if (!s->alien)
+		fn(ctx, msg, have, s->length);
+}
+
 /* One piece of the message under way, of n bytes; it may be the whole. */
-static void feed_piece(struct stream *s, const struct stream_store *store, const uint8_t *data, size_t n,
-		       stream_message_fn *fn, void *ctx)
+static void feed_piece(struct stream *s, const struct stream_store *store, const uint8_t *data,
+		       size_t n, stream_message_fn *fn, void *ctx)
 {
 	bool whole = n == s->length, last = s->seen + n == s->length;
 
@@ -64,20 +72,15 @@ static void feed_piece(struct stream *s, const struct stream_store *store, const
 	s->seen = (uint16_t)(s->seen + n);
 	if (!last)
 		return;
-	const uint8_t *msg = whole ? data : s->held;
-
-	if (msg) {
-		size_t have = whole ? n : least(s->length, STREAM_HELD_MAX);
-
-		judge(s, msg, have);
-		if (!s->alien)
-			fn(ctx, msg, have, s->length);
-	}
+	if (whole)
+		deliver(s, data, n, fn, ctx);
+	else if (s->held)
+		deliver(s, s->held, least(s->length, STREAM_HELD_MAX), fn, ctx);
 	next_message(s, store);
 }
 
-void stream_feed(struct stream *s, const struct stream_store *store, const uint8_t *data, size_t len,
-		 stream_message_fn *fn, void *ctx)
+void stream_feed(struct stream *s, const struct stream_store *store, const uint8_t *data,
+		 size_t len, stream_message_fn *fn, void *ctx)
 {
 	while (len && !s->alien) {
 		if (s->length_bytes < 2) {
@@ -95,7 +98,8 @@ void stream_feed(struct stream *s, const struct stream_store *store, const uint8
 	}
 }
 
-void stream_walk(struct stream *s, const struct iovec *iov, size_t count, size_t limit, stream_start_fn *fn, void *ctx)
+void stream_walk(struct stream *s, const struct iovec *iov, size_t count, size_t limit,
+		 stream_start_fn *fn, void *ctx)
 {
 	size_t pos = 0, start = 0;
 

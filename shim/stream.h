@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * DNS over a stream: each message behind its length in two bytes (RFC 1035, section 4.2.2; RFC 7766). Pure. The
- * pieces come as the program reads or writes them: half a message, one byte of a length, or several messages.
+ * DNS over a stream: each message behind its length in two bytes (RFC 1035, section 4.2.2; RFC
+ * 7766). Pure. The pieces come as the program reads or writes them: half a message, one byte of a
+ * length, or several messages.
  */
 #ifndef SHIM_STREAM_H
 #define SHIM_STREAM_H
@@ -31,13 +32,14 @@ struct stream_store {
 /**
  * Receives a message.
  *
- * @param have    bytes at msg; less than length only where the message was longer than STREAM_HELD_MAX
+ * @param have    bytes at msg; less than length only where the message was longer than
+ * STREAM_HELD_MAX
  */
 typedef void stream_message_fn(void *ctx, const uint8_t *msg, size_t have, size_t length);
 
 /** Takes in bytes that were read, and calls fn for each message that they complete. */
-void stream_feed(struct stream *s, const struct stream_store *store, const uint8_t *data, size_t len,
-		 stream_message_fn *fn, void *ctx);
+void stream_feed(struct stream *s, const struct stream_store *store, const uint8_t *data,
+		 size_t len, stream_message_fn *fn, void *ctx);
 
 /**
  * Receives a message's start in bytes that are about to be written.
@@ -49,10 +51,11 @@ void stream_feed(struct stream *s, const struct stream_store *store, const uint8
 typedef bool stream_start_fn(void *ctx, const uint8_t *head, size_t have, size_t offset);
 
 /**
- * Goes along limit bytes that are written, and calls fn (may be NULL) for each message that starts in them. To look
- * ahead, use a copy of the state.
+ * Goes along limit bytes that are written, and calls fn (may be NULL) for each message that starts
+ * in them. To look ahead, use a copy of the state.
  */
-void stream_walk(struct stream *s, const struct iovec *iov, size_t count, size_t limit, stream_start_fn *fn, void *ctx);
+void stream_walk(struct stream *s, const struct iovec *iov, size_t count, size_t limit,
+		 stream_start_fn *fn, void *ctx);
 
 /** Gives back what is held, and starts anew. */
 void stream_reset(struct stream *s, const struct stream_store *store);

@@ -35,9 +35,9 @@ void thread_wants_end(void)
 }
 
 /*
- * The child has only this thread. Locks that others held are freed, what they guarded is emptied. Where a signal
- * handler forked amid our own work, that work goes on after the handler, on tables nobody may touch: the child does
- * without marks then, and says so.
+ * The child has only this thread. Locks that others held are freed, what they guarded is emptied.
+ * Where a signal handler forked amid our own work, that work goes on after the handler, on tables
+ * nobody may touch: the child does without marks then, and says so.
  */
 static void after_fork_in_child(void)
 {

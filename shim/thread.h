@@ -13,12 +13,14 @@
 
 struct thread {
 	/*
-	 * Inside the shim's own work. Calls that come in meanwhile (from an allocator, from a signal handler) go straight
-	 * through. Never set across a real call on the program's behalf.
+	 * Inside the shim's own work. Calls that come in meanwhile (from an allocator, from a
+	 * signal handler) go straight through. Never set across a real call on the program's
+	 * behalf.
 	 */
 	volatile sig_atomic_t busy;
 	struct attrib_turn turn;
-	/* the netlink socket of conntrack.c: valid while the number is still ours and no fork came between */
+	/* the netlink socket of conntrack.c: valid while the number is still ours and no fork came
+	 * between */
 	int netlink;
 	uint32_t netlink_gen, netlink_fork;
 	bool netlink_made;
@@ -36,7 +38,8 @@ struct shim {
 
 extern struct shim shim;
 
-/* The constructor is through and the configuration is good: before and otherwise, everything goes straight through. */
+/* The constructor is through and the configuration is good: before and otherwise, everything goes
+ * straight through. */
 extern _Atomic bool shim_ready;
 
 /* Counts forks on the child's side. */

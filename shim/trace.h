@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 /** Writes why an upstream query got its mark; nothing where tracing is off. */
-void trace_decision(int fd, const struct dns_message *query, const struct attrib_decision *decision, uint32_t mark);
+void trace_decision(int fd, const struct dns_message *query, const struct attrib_decision *decision,
+		    uint32_t mark);
 
 #endif

@@ -42,7 +42,8 @@ static struct fd_state *begin(struct thread **t, int fd)
 	return st;
 }
 
-/* ---- datagrams --------------------------------------------------------------------------------------------- */
+/* ---- datagrams
+ * --------------------------------------------------------------------------------------------- */
 
 static enum meaning meaning_of(const struct msghdr *app, struct dns_message *parsed)
 {
@@ -66,7 +67,8 @@ struct marked {
 	struct msghdr msg;
 };
 
-/* Does the datagram need a control message? Not where its socket says the same, and nothing can say otherwise. */
+/* Does the datagram need a control message? Not where its socket says the same, and nothing can say
+ * otherwise. */
 static bool needs_message(const struct fd_state *st, const struct msghdr *app, uint32_t whole)
 {
 	if (app->msg_controllen || !mark_is_current(st, whole))
@@ -75,9 +77,10 @@ static bool needs_message(const struct fd_state *st, const struct msghdr *app, u
 	return fd_flags(st) & FD_MARKED;
 }
 
-/* Gives a datagram the mark `whole`. Control messages that do not fit leave the socket's own mark as the only way. */
-static void mark_datagram(int fd, struct fd_state *st, const struct msghdr *app, uint32_t whole, void *control,
-			  size_t size, struct marked *out)
+/* Gives a datagram the mark `whole`. Control messages that do not fit leave the socket's own mark
+ * as the only way. */
+static void mark_datagram(int fd, struct fd_state *st, const struct msghdr *app, uint32_t whole,
+			  void *control, size_t size, struct marked *out)
 {
 	out->changed = false;
 	if (shim.config.dry_run)
@@ -86,7 +89,8 @@ static void mark_datagram(int fd, struct fd_state *st, const struct msghdr *app,
 		mark_socket(fd, st, whole);
 	if (!needs_message(st, app, whole))
 		return;
-	size_t used = cmsg_add_mark(control, size, app->msg_control, app->msg_control ? app->msg_controllen : 0, whole,
+	size_t used = cmsg_add_mark(control, size, app->msg_control,
+				    app->msg_control ? app->msg_controllen : 0, whole,
 				    shim.config.mask);
 
 	if (!used) {
@@ -100,7 +104,8 @@ static void mark_datagram(int fd, struct fd_state *st, const struct msghdr *app,
 }
 
 static void query_leaves(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
-			 const struct dns_message *query, void *control, size_t size, struct marked *out)
+			 const struct dns_message *query, void *control, size_t size,
+			 struct marked *out)
 {
 	if (!(fd_flags(st) & FD_SENT))
 		fd_set_flags(st, FD_SENT);
@@ -116,8 +121,8 @@ static void clear_stale(int fd, struct fd_state *st)
 		mark_socket(fd, st, mark_for(fd, st, shim.config.default_mark));
 }
 
-static void client_answered(const struct dns_message *answer, const struct endpoint *client, uint8_t proto, int fd,
-			    const struct fd_state *st)
+static void client_answered(const struct dns_message *answer, const struct endpoint *client,
+			    uint8_t proto, int fd, const struct fd_state *st)
 {
 	struct attrib_owner who = {
 		.flow = {.client = *client, .proto = proto},
@@ -128,7 +133,8 @@ static void client_answered(const struct dns_message *answer, const struct endpo
 	attrib_client_answer(shim.attrib, thread_now_ms(), answer, &who);
 }
 
-static void answer_left(int fd, struct fd_state *st, const struct msghdr *app, const struct dns_message *answer)
+static void answer_left(int fd, struct fd_state *st, const struct msghdr *app,
+			const struct dns_message *answer)
 {
 	struct endpoint client = {.family = 0};
 
@@ -145,7 +151,8 @@ static bool refused_mark(ssize_t n)
 	return n < 0 && (errno == EPERM || errno == EINVAL);
 }
 
-static ssize_t send_marked(int fd, const struct marked *marked, int flags, tx_plain_fn *plain, void *ctx)
+static ssize_t send_marked(int fd, const struct marked *marked, int flags, tx_plain_fn *plain,
+			   void *ctx)
 {
 	ssize_t n = REAL(sendmsg)(fd, &marked->msg, flags);
 
@@ -159,8 +166,8 @@ static ssize_t send_marked(int fd, const struct marked *marked, int flags, tx_pl
 	return n;
 }
 
-static ssize_t send_datagram(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app, int flags,
-			     tx_plain_fn *plain, void *ctx)
+static ssize_t send_datagram(struct thread *t, int fd, struct fd_state *st,
+			     const struct msghdr *app, int flags, tx_plain_fn *plain, void *ctx)
 {
 	_Alignas(struct cmsghdr) char control[TX_CONTROL];
 	struct marked marked = {.changed = false};
@@ -185,16 +192,16 @@ static ssize_t send_datagram(struct thread *t, int fd, struct fd_state *st, cons
 	return n;
 }
 
-/* ---- streams ----------------------------------------------------------------------------------------------- */
+/* ---- streams ---- */
 
 /* What begins in the bytes of one write, up to where the mark changes. */
 struct outgoing {
 	struct thread *t;
 	int fd;
 	struct fd_state *st;
-	bool queries;	 /* at least one upstream query begins here */
-	uint32_t whole;	 /* its mark, and that of all before `limit` */
-	size_t limit;	 /* bytes that may leave with it */
+	bool queries;	/* at least one upstream query begins here */
+	uint32_t whole; /* its mark, and that of all before `limit` */
+	size_t limit;	/* bytes that may leave with it */
 };
 
 static bool outgoing_start(void *ctx, const uint8_t *head, size_t have, size_t offset)
@@ -204,7 +211,8 @@ static bool outgoing_start(void *ctx, const uint8_t *head, size_t have, size_t o
 
 	if (!dns_parse(attrib_key(shim.attrib), head, have, &parsed) || parsed.answer)
 		return true;
-	uint32_t whole = mark_for(out->fd, out->st, decide_query(out->t, out->fd, out->st, &parsed));
+	uint32_t whole =
+		mark_for(out->fd, out->st, decide_query(out->t, out->fd, out->st, &parsed));
 
 	if (out->queries && whole != out->whole) {
 		out->limit = offset;
@@ -248,7 +256,8 @@ static bool answer_start(void *ctx, const uint8_t *head, size_t have, size_t off
 	return true;
 }
 
-/* The bytes that the kernel took: the state moves on, and clients whose answers began in them wait no longer. */
+/* The bytes that the kernel took: the state moves on, and clients whose answers began in them wait
+ * no longer. */
 static void stream_left(struct outgoing *out, const struct iovec *iov, size_t count, ssize_t n)
 {
 	struct thread *t = n > 0 ? thread_enter() : NULL;
@@ -264,7 +273,8 @@ static void stream_left(struct outgoing *out, const struct iovec *iov, size_t co
 }
 
 /* The part of the program's vector that may leave now. */
-static size_t cut(const struct iovec *iov, size_t count, size_t offset, size_t limit, struct iovec *out, size_t most)
+static size_t cut(const struct iovec *iov, size_t count, size_t offset, size_t limit,
+		  struct iovec *out, size_t most)
 {
 	size_t used = 0;
 
@@ -283,8 +293,8 @@ static size_t cut(const struct iovec *iov, size_t count, size_t offset, size_t l
 }
 
 /*
- * Several clients' queries in one write: each goes out with its own mark, and the caller learns how far we came, as
- * from any short write.
+ * Several clients' queries in one write: each goes out with its own mark, and the caller learns how
+ * far we came, as from any short write.
  */
 static ssize_t send_parts(struct outgoing *out, const struct msghdr *app, int flags, size_t total)
 {
@@ -305,7 +315,8 @@ static ssize_t send_parts(struct outgoing *out, const struct msghdr *app, int fl
 		done += (size_t)n;
 		if (done >= total || (size_t)n < iov_total(part, msg.msg_iovlen))
 			return (ssize_t)done;
-		msg.msg_iovlen = cut(app->msg_iov, app->msg_iovlen, done, total - done, part, PIECES);
+		msg.msg_iovlen =
+			cut(app->msg_iov, app->msg_iovlen, done, total - done, part, PIECES);
 		struct thread *t = thread_enter();
 
 		if (!t)
@@ -317,8 +328,8 @@ static ssize_t send_parts(struct outgoing *out, const struct msghdr *app, int fl
 	}
 }
 
-static ssize_t send_stream(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app, int flags,
-			   tx_plain_fn *plain, void *ctx)
+static ssize_t send_stream(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
+			   int flags, tx_plain_fn *plain, void *ctx)
 {
 	struct outgoing out = {.t = t, .fd = fd, .st = st};
 	size_t total = iov_readable(app->msg_iov, app->msg_iovlen);
@@ -336,7 +347,8 @@ static ssize_t send_stream(struct thread *t, int fd, struct fd_state *st, const 
 	return n;
 }
 
-/* ---- all together ------------------------------------------------------------------------------------------ */
+/* ---- all together
+ * ------------------------------------------------------------------------------------------ */
 
 ssize_t tx_send(int fd, const struct msghdr *app, int flags, tx_plain_fn *plain, void *ctx)
 {
@@ -349,7 +361,8 @@ ssize_t tx_send(int fd, const struct msghdr *app, int flags, tx_plain_fn *plain,
 			  : send_stream(t, fd, st, app, flags, plain, ctx);
 }
 
-/* ---- sendmmsg ---------------------------------------------------------------------------------------------- */
+/* ---- sendmmsg
+ * ---------------------------------------------------------------------------------------------- */
 
 struct batch {
 	struct thread *t;
@@ -372,8 +385,8 @@ static bool batch_prepare(struct batch *b, const struct mmsghdr *vec, unsigned n
 		b->headers[i] = vec[i];
 		b->meaning[i] = meaning_of(&vec[i].msg_hdr, &parsed);
 		if (b->meaning[i] == TX_QUERY)
-			query_leaves(b->t, b->fd, b->st, &vec[i].msg_hdr, &parsed, b->control[i], BATCH_CONTROL,
-				     &marked);
+			query_leaves(b->t, b->fd, b->st, &vec[i].msg_hdr, &parsed, b->control[i],
+				     BATCH_CONTROL, &marked);
 		if (marked.changed)
 			b->headers[i].msg_hdr = marked.msg;
 		changed |= marked.changed;
@@ -457,7 +470,7 @@ int tx_sendmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags)
 	return (int)done;
 }
 
-/* ---- connect ----------------------------------------------------------------------------------------------- */
+/* ---- connect ---- */
 
 int tx_connect(int fd, const struct sockaddr *to, socklen_t len)
 {

@@ -56,8 +56,8 @@ SHIM_EXPORT int dup3(int fd, int to, int flags)
 }
 
 /*
- * The third argument is an int, a pointer or nothing, by the command. Read as a pointer it is passed on whole: the
- * callee takes what it needs of it.
+ * The third argument is an int, a pointer or nothing, by the command. Read as a pointer it is
+ * passed on whole: the callee takes what it needs of it.
  */
 SHIM_EXPORT int fcntl(int fd, int cmd, ...)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The receiving calls. Each becomes a message header, goes through rx_begin and rx_end, and is itself again. */
+/* The receiving calls. Each becomes a message header, goes through rx_begin and rx_end, and is
+ * itself again. */
 #include "real.h"
 #include "rx.h"
 
@@ -12,13 +13,18 @@ SHIM_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 
 	if (!rx_begin(&rx, fd, msg, flags))
 		return REAL(recvmsg)(fd, msg, flags);
-	return rx_end(&rx, msg, rx.substituted ? rx_receive(&rx, flags) : REAL(recvmsg)(fd, msg, flags));
+	return rx_end(&rx, msg,
+		      rx.substituted ? rx_receive(&rx, flags) : REAL(recvmsg)(fd, msg, flags));
 }
 
-SHIM_EXPORT ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *fromlen)
+SHIM_EXPORT ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from,
+			     socklen_t *fromlen)
 {
 	struct iovec iov = {buf, len};
-	struct msghdr msg = {.msg_name = from, .msg_namelen = from && fromlen ? *fromlen : 0, .msg_iov = &iov, .msg_iovlen = 1};
+	struct msghdr msg = {.msg_name = from,
+			     .msg_namelen = from && fromlen ? *fromlen : 0,
+			     .msg_iov = &iov,
+			     .msg_iovlen = 1};
 	struct rx rx;
 	ssize_t n;
 
@@ -45,7 +51,8 @@ SHIM_EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
 
 	if (!rx_begin(&rx, fd, &msg, flags))
 		return REAL(recv)(fd, buf, len, flags);
-	return rx_end(&rx, &msg, rx.substituted ? rx_receive(&rx, flags) : REAL(recv)(fd, buf, len, flags));
+	return rx_end(&rx, &msg,
+		      rx.substituted ? rx_receive(&rx, flags) : REAL(recv)(fd, buf, len, flags));
 }
 
 SHIM_EXPORT ssize_t read(int fd, void *buf, size_t len)
@@ -67,22 +74,24 @@ SHIM_EXPORT ssize_t readv(int fd, const struct iovec *iov, int iovcnt)
 
 	if (!iov || iovcnt <= 0 || iovcnt > IOV_MAX || !rx_begin(&rx, fd, &msg, 0))
 		return REAL(readv)(fd, iov, iovcnt);
-	return rx_end(&rx, &msg, rx.substituted ? rx_receive(&rx, 0) : REAL(readv)(fd, iov, iovcnt));
+	return rx_end(&rx, &msg,
+		      rx.substituted ? rx_receive(&rx, 0) : REAL(readv)(fd, iov, iovcnt));
 }
 
-SHIM_EXPORT int recvmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags, struct timespec *timeout)
+SHIM_EXPORT int recvmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags,
+			 struct timespec *timeout)
 {
 	return rx_recvmmsg(fd, vec, vlen, flags, timeout);
 }
 
 /*
- * The fortified forms. Where the length is good they are the plain calls; where it is not, the C library's own ends
- * the program.
+ * The fortified forms. Where the length is good they are the plain calls; where it is not, the C
+ * library's own ends the program.
  */
 ssize_t __read_chk(int fd, void *buf, size_t len, size_t buflen);
 ssize_t __recv_chk(int fd, void *buf, size_t len, size_t buflen, int flags);
-ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t buflen, int flags, struct sockaddr *from,
-		       socklen_t *fromlen);
+ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t buflen, int flags,
+		       struct sockaddr *from, socklen_t *fromlen);
 
 SHIM_EXPORT ssize_t __read_chk(int fd, void *buf, size_t len, size_t buflen)
 {
@@ -91,11 +100,12 @@ SHIM_EXPORT ssize_t __read_chk(int fd, void *buf, size_t len, size_t buflen)
 
 SHIM_EXPORT ssize_t __recv_chk(int fd, void *buf, size_t len, size_t buflen, int flags)
 {
-	return len > buflen ? REAL(__recv_chk)(fd, buf, len, buflen, flags) : recv(fd, buf, len, flags);
+	return len > buflen ? REAL(__recv_chk)(fd, buf, len, buflen, flags)
+			    : recv(fd, buf, len, flags);
 }
 
-SHIM_EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t buflen, int flags, struct sockaddr *from,
-				   socklen_t *fromlen)
+SHIM_EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t buflen, int flags,
+				   struct sockaddr *from, socklen_t *fromlen)
 {
 	if (len > buflen)
 		return REAL(__recvfrom_chk)(fd, buf, len, buflen, flags, from, fromlen);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The sending calls. Each hands its message to tx_send, with itself as what to do where nothing is to change. */
+/* The sending calls. Each hands its message to tx_send, with itself as what to do where nothing is
+ * to change. */
 #include "mark.h"
 #include "real.h"
 #include "sock.h"
@@ -26,8 +27,8 @@ static ssize_t plain_sendto(void *ctx)
 {
 	const struct call *c = ctx;
 
-	return REAL(sendto)(c->fd, c->msg->msg_iov->iov_base, c->msg->msg_iov->iov_len, c->flags, c->msg->msg_name,
-			    c->msg->msg_namelen);
+	return REAL(sendto)(c->fd, c->msg->msg_iov->iov_base, c->msg->msg_iov->iov_len, c->flags,
+			    c->msg->msg_name, c->msg->msg_namelen);
 }
 
 static ssize_t plain_send(void *ctx)
@@ -58,10 +59,12 @@ SHIM_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	return tx_send(fd, msg, flags, plain_sendmsg, &call);
 }
 
-SHIM_EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to, socklen_t tolen)
+SHIM_EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags,
+			   const struct sockaddr *to, socklen_t tolen)
 {
 	struct iovec iov = {(void *)buf, len};
-	struct msghdr msg = {.msg_name = (void *)to, .msg_namelen = tolen, .msg_iov = &iov, .msg_iovlen = 1};
+	struct msghdr msg = {
+		.msg_name = (void *)to, .msg_namelen = tolen, .msg_iov = &iov, .msg_iovlen = 1};
 	struct call call = {fd, flags, &msg};
 
 	return tx_send(fd, &msg, flags, plain_sendto, &call);

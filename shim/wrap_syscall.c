@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * syscall(): the way on which libuv (BIND, kresd) sends, receives and closes. Every other number passes with its six
- * arguments as they are. Nothing here allocates or looks a symbol up: allocators call syscall() while they hold
- * their own locks.
+ * syscall(): the way on which libuv (BIND, kresd) sends, receives and closes. Every other number
+ * passes with its six arguments as they are. Nothing here allocates or looks a symbol up:
+ * allocators call syscall() while they hold their own locks.
  */
 #include "fdtab.h"
 #include "real.h"
@@ -11,7 +11,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <sys/syscall.h>
+#include <sys/syscall.h> /* SYS_close_range: Linux 5.9 */
 #include <unistd.h>
 
 static long pass(long number, const long arg[6])
@@ -34,23 +34,23 @@ SHIM_EXPORT long syscall(long number, ...)
 
 	va_start(ap, number);
 	for (int i = 0; i < 6; i++)
-		arg[i] = va_arg(ap, long);
+		arg[i] = va_arg(ap, long); // NOLINT: the analyzer does not know va_start
 	va_end(ap);
 	switch (number) {
 	case SYS_recvmmsg:
-		return rx_recvmmsg((int)arg[0], (struct mmsghdr *)arg[1], (unsigned)arg[2], (int)arg[3],
-				   (struct timespec *)arg[4]);
+		return rx_recvmmsg((int)arg[0], (struct mmsghdr *)arg[1], (unsigned)arg[2],
+				   (int)arg[3], (struct timespec *)arg[4]);
 	case SYS_sendmmsg:
-		return tx_sendmmsg((int)arg[0], (struct mmsghdr *)arg[1], (unsigned)arg[2], (int)arg[3]);
+		return tx_sendmmsg((int)arg[0], (struct mmsghdr *)arg[1], (unsigned)arg[2],
+				   (int)arg[3]);
 	case SYS_close:
 		fd_forget((int)arg[0]);
-		return pass(number, arg);
-#ifdef SYS_close_range
+		break;
 	case SYS_close_range:
 		fd_forget_range((unsigned)arg[0], (unsigned)arg[1]);
-		return pass(number, arg);
-#endif
+		break;
 	default:
-		return pass(number, arg);
+		break;
 	}
+	return pass(number, arg);
 }

@@ -1,0 +1,63 @@
+# Loaded by every suite: `load helpers`.
+
+REPO=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+SHIM=${SHIM:-build/libconnmarkshim.so}
+case $SHIM in
+/*) ;;
+*) SHIM=$REPO/$SHIM ;;
+esac
+
+BATS_LIB_PATH=${BATS_LIB_PATH:-/usr/lib/bats}
+bats_load_library bats-support
+bats_load_library bats-assert
+
+# Network namespaces need root: fail, because a skipped proof looks like a proof.
+need_root() {
+	[ "$(id -u)" -eq 0 ] || fail 'needs root'
+}
+
+need_shim() {
+	[ -f "$SHIM" ] || fail "no library at $SHIM (build it, or set SHIM)"
+}
+
+# cell ARGUMENT...: run one cell, as `run` does; its JSON is read by `field` and `tasks`.
+# Descriptor 3 belongs to bats: a daemon which inherits it would hang the suite.
+cell() {
+	run timeout --kill-after=30 900 "$REPO/testbed/run" \
+		--json "$BATS_TEST_TMPDIR/cell.json" "$@" 3>&-
+}
+
+# shimmed RESOLVER ARGUMENT...: a bare and a shimmed run; every query must be right.
+shimmed() {
+	local resolver=$1
+	shift
+	need_shim
+	cell --resolver "$resolver" --shim "$SHIM" --compare-bare --expect right "$@"
+	assert_success
+}
+
+# field EXPRESSION: a value out of the JSON, e.g. field 'runs[0]["witness"]["wrong"]'
+field() {
+	/usr/bin/python3 - "$BATS_TEST_TMPDIR/cell.json" "$1" <<-'PYTHON'
+		import json, sys
+		with open(sys.argv[1], encoding="utf-8") as file:
+		    print(eval(sys.argv[2], {"__builtins__": {"len": len, "sum": sum}}, json.load(file)))
+	PYTHON
+}
+
+# tasks RUN NAME: the values of a status line over all threads of a run, each once.
+tasks() {
+	/usr/bin/python3 - "$BATS_TEST_TMPDIR/cell.json" "$1" "$2" <<-'PYTHON'
+		import json, sys
+		with open(sys.argv[1], encoding="utf-8") as file:
+		    record = json.load(file)["runs"][int(sys.argv[2])]
+		print(*sorted({task[sys.argv[3]] for task in record["resolver"]["tasks"]}))
+	PYTHON
+}
+
+# assert_field EXPRESSION VALUE
+assert_field() {
+	local seen
+	seen=$(field "$1")
+	[ "$seen" = "$2" ] || fail "$1 is $seen, not $2: ${output:-}"
+}

@@ -1,0 +1,302 @@
+#!/usr/bin/python3
+"""A scripted DNS upstream: answers any name, and does what the name's directive labels say.
+
+Directives (between the first label and the zone, see lib/names.py):
+  dlyN     answer after N ms
+  rndN     answer after 0..N ms, the same each time for the same name
+  drop1    drop the first UDP copy of each question, answer its repeats
+  dropall  never answer
+  tc       truncated and empty over UDP, in full over TCP
+  cnin     CNAME to the same name without this label, its address not included
+  cnout    CNAME to the first label in other.example.org, its address not included
+  cnch     a chain of three CNAMEs, one in each answer
+  servf1   SERVFAIL to the first copy of each question, then the answer
+  nx       NXDOMAIN
+
+A and AAAA get an address that is derived from the first label, TTL 60; any other type gets
+NOERROR, no answer and a SOA record.
+"""
+
+import argparse
+import collections
+import heapq
+import itertools
+import pathlib
+import selectors
+import socket
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+
+# pylint: disable=wrong-import-position
+import dnswire
+import names
+import plan
+import programs
+
+UDP_BATCH = 64              # datagrams taken from one socket before the others have their turn
+RECEIVE_BUFFER = 8 << 20
+SOA_LABELS = 3
+
+
+class Script:
+    """Decides what to answer, and when. Knows nothing of sockets."""
+
+    def __init__(self, counters):
+        self.counters = counters
+        self._dropped = set()
+        self._failed = set()
+
+    def respond(self, message, over_tcp):
+        """(seconds to wait, answer) for a query, or None where nothing shall be answered."""
+        try:
+            question = dnswire.Question(message)
+            edns = dnswire.has_opt(message, question)
+        except dnswire.Malformed:
+            self.counters["malformed"] += 1
+            return None
+        if question.is_response:
+            self.counters["malformed"] += 1
+            return None
+        wanted = names.directives(question.name)
+        if self._drops(question, wanted, over_tcp):
+            self.counters["dropped"] += 1
+            return None
+        return self._delay(question, wanted), self._answer(question, edns, wanted, over_tcp)
+
+    def _drops(self, question, wanted, over_tcp):
+        if b"dropall" in wanted:
+            return True
+        return b"drop1" in wanted and not over_tcp and self._first_copy(self._dropped, question)
+
+    @staticmethod
+    def _first_copy(seen, question):
+        key = question.name.lower(), question.qtype
+        if key in seen:
+            return False
+        seen.add(key)
+        return True
+
+    @staticmethod
+    def _delay(question, wanted):
+        milliseconds = wanted.get(b"dly", 0)
+        if b"rnd" in wanted:
+            milliseconds += names.spread(question.name, wanted[b"rnd"])
+        return milliseconds / 1000
+
+    def _answer(self, question, edns, wanted, over_tcp):
+        if b"tc" in wanted and not over_tcp:
+            self.counters["truncated"] += 1
+            return dnswire.build_answer(question, edns, truncated=True)
+        if b"servf1" in wanted and self._first_copy(self._failed, question):
+            self.counters["servfail"] += 1
+            return dnswire.build_answer(question, edns, rcode=dnswire.SERVFAIL)
+        if b"nx" in wanted:
+            self.counters["nxdomain"] += 1
+            return dnswire.build_answer(question, edns, rcode=dnswire.NXDOMAIN,
+                                        soa_owner=zone_of(question.name))
+        target = alias(question.name, wanted)
+        if target is not None:
+            self.counters["cname"] += 1
+            return dnswire.build_answer(question, edns,
+                                        answer=(dnswire.CNAME, dnswire.encode_name(target)))
+        return self._address(question, edns)
+
+    def _address(self, question, edns):
+        self.counters["answered"] += 1
+        if question.qtype == dnswire.A:
+            answer = dnswire.A, names.address_v4(question.name)
+        elif question.qtype == dnswire.AAAA:
+            answer = dnswire.AAAA, names.address_v6(question.name)
+        else:
+            return dnswire.build_answer(question, edns, soa_owner=zone_of(question.name))
+        return dnswire.build_answer(question, edns, answer=answer)
+
+
+def zone_of(name):
+    """The wire name of the zone: the last three labels, or fewer where there are fewer."""
+    return dnswire.encode_name(b".".join(name.lower().split(b".")[-SOA_LABELS:]))
+
+
+def alias(name, wanted):
+    """The CNAME's target that the directives ask for, or None."""
+    if b"cnin" in wanted:
+        return names.without_directive(name, b"cnin")
+    if b"cnch" in wanted:
+        left = wanted[b"cnch"]
+        return names.next_in_chain(name, names.CHAIN_LENGTH if left is None else left)
+    if b"cnout" in wanted:
+        return names.first_label(name) + b"." + plan.OTHER_ZONE.encode()
+    return None
+
+
+class Connection:
+    """One TCP client: a buffer each way."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.received = bytearray()
+        self.pending = bytearray()
+        self.open = True
+
+
+class Upstream:
+    """The sockets, the event loop and the heap of answers which are not yet due."""
+
+    def __init__(self, stop):
+        self.counters = collections.Counter()
+        self._script = Script(self.counters)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(stop.read_end, selectors.EVENT_READ, lambda _events: None)
+        self._due = []
+        self._order = itertools.count()
+        self._stop = stop
+
+    def listen(self, address, port):
+        """Open UDP and TCP on one address."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        udp = socket.socket(family, socket.SOCK_DGRAM)
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        udp.bind((address, port))
+        udp.setblocking(False)
+        tcp = socket.socket(family, socket.SOCK_STREAM)
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        tcp.bind((address, port))
+        tcp.listen(1024)
+        tcp.setblocking(False)
+        self._watch(udp, lambda _events: self._read_udp(udp))
+        self._watch(tcp, lambda _events: self._accept(tcp))
+
+    def _watch(self, sock, callback, events=selectors.EVENT_READ):
+        self._selector.register(sock, events, callback)
+
+    def run(self):
+        """Serve until told to stop."""
+        while not self._stop:
+            timeout = None
+            if self._due:
+                timeout = max(0, self._due[0][0] - time.monotonic())
+            for key, events in self._selector.select(timeout):
+                key.data(events)
+            self._send_due()
+
+    def _send_due(self):
+        now = time.monotonic()
+        while self._due and self._due[0][0] <= now:
+            heapq.heappop(self._due)[2]()
+
+    def _later(self, delay, send):
+        if delay <= 0:
+            send()
+            return
+        heapq.heappush(self._due, (time.monotonic() + delay, next(self._order), send))
+        self.counters["most_pending"] = max(self.counters["most_pending"], len(self._due))
+
+    def _read_udp(self, sock):
+        for _ in range(UDP_BATCH):
+            try:
+                message, peer = sock.recvfrom(4096)
+            except BlockingIOError:
+                return
+            except OSError:             # an ICMP error of an earlier answer
+                continue
+            self.counters["udp_queries"] += 1
+            response = self._script.respond(message, over_tcp=False)
+            if response:
+                delay, answer = response
+                self._later(delay, lambda a=answer, p=peer: self._send_udp(sock, a, p))
+
+    def _send_udp(self, sock, answer, peer):
+        try:
+            sock.sendto(answer, peer)
+        except OSError:
+            self.counters["send_errors"] += 1
+
+    def _accept(self, listener):
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError:
+                continue
+            self.counters["tcp_connections"] += 1
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = Connection(sock)
+            self._watch(sock, lambda events, c=connection: self._serve(c, events))
+
+    def _serve(self, connection, events):
+        if events & selectors.EVENT_WRITE:
+            self._flush(connection)
+        if events & selectors.EVENT_READ and connection.open:
+            self._read_tcp(connection)
+
+    def _read_tcp(self, connection):
+        try:
+            data = connection.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._close(connection)
+            return
+        connection.received += data
+        for message in dnswire.take_frames(connection.received):
+            self.counters["tcp_queries"] += 1
+            response = self._script.respond(message, over_tcp=True)
+            if response:
+                delay, answer = response
+                self._later(delay, lambda a=answer: self._send_tcp(connection, a))
+
+    def _send_tcp(self, connection, answer):
+        if not connection.open:
+            self.counters["closed_before_answer"] += 1
+            return
+        connection.pending += dnswire.framed(answer)
+        self._flush(connection)
+
+    def _flush(self, connection):
+        try:
+            sent = connection.sock.send(connection.pending)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._close(connection)
+            return
+        del connection.pending[:sent]
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.pending else 0)
+        key = self._selector.get_key(connection.sock)
+        if key.events != events:
+            self._selector.modify(connection.sock, events, key.data)
+
+    def _close(self, connection):
+        if connection.open:
+            connection.open = False
+            self._selector.unregister(connection.sock)
+            connection.sock.close()
+
+
+def main():
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--listen", action="append", required=True, metavar="ADDRESS",
+                        help="address for UDP and TCP (repeatable)")
+    parser.add_argument("--port", type=int, default=plan.PORT)
+    parser.add_argument("--ready-file", metavar="FILE", help="written when all sockets are open")
+    parser.add_argument("--json", metavar="FILE", help="counters at the end (default: stdout)")
+    options = parser.parse_args()
+    stop = programs.StopFlag()
+    upstream = Upstream(stop)
+    for address in options.listen:
+        upstream.listen(address, options.port)
+    programs.announce_ready(options.ready_file)
+    upstream.run()
+    programs.write_json(options.json, upstream.counters)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+#!/usr/bin/python3
+"""Watches an NFLOG group and judges the mark of every DNS question that passes.
+
+Runs in the resolver's namespace, behind the firewall rules of mangle OUTPUT: it says what the
+kernel did, not what anybody claims. Writes a JSON verdict at SIGTERM, with "complete": false
+where a packet may have been missed. The counters are explained in lib/judge.py; syn_missing
+counts connections whose SYN was unmarked though its first question has an owner.
+"""
+
+import argparse
+import pathlib
+import select
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+
+# pylint: disable=wrong-import-position
+import judge
+import nflog
+import plan
+import programs
+
+
+def main():
+    """Watch until told to stop, drain, write the verdict."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--group", type=int, default=plan.NFLOG_GROUP)
+    parser.add_argument("--threshold", type=int, default=plan.NFLOG_THRESHOLD,
+                        help="packets which the kernel gathers before it wakes this program")
+    parser.add_argument("--mask", type=lambda text: int(text, 0), default=0xFFFFFFFF,
+                        help="the bits of the mark that count")
+    parser.add_argument("--receive-buffer", type=int, default=nflog.RECEIVE_BUFFER, metavar="BYTES",
+                        help="of the netlink socket; a small one shows that losses are noticed")
+    parser.add_argument("--ready-file", metavar="FILE", help="written when the group is bound")
+    parser.add_argument("--json", metavar="FILE", help="verdict (default: stdout)")
+    options = parser.parse_args()
+    stop = programs.StopFlag()
+    bench = judge.Judge(options.mask)
+    decoder = nflog.Decoder(bench.packet)
+    group = nflog.Group(options.group, decoder, options.threshold, options.receive_buffer)
+    programs.announce_ready(options.ready_file)
+    while not stop:
+        if group in select.select([group, stop.read_end], [], [])[0]:
+            group.receive()
+    group.drain()
+    programs.write_json(options.json, {
+        "complete": not (group.overruns or decoder.gaps), "packets": decoder.packets,
+        "overruns": group.overruns, "gaps": decoder.gaps, **bench.result()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""What a file in testbed/resolvers gets, and how it is found.
+
+Each resolver file NAME.py has one function:
+
+    def command(setting):
+        \"\"\"Write the configuration into setting.folder; return the foreground command line.\"\"\"
+
+and raises Unsupported where the resolver cannot do what the setting asks for.
+"""
+
+import dataclasses
+import importlib.util
+import pathlib
+import shutil
+
+import plan
+
+FOLDER = pathlib.Path(__file__).resolve().parent.parent / "resolvers"
+
+
+class Unsupported(Exception):
+    """This resolver has no such mode."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a resolver shall be configured for."""
+
+    folder: pathlib.Path        # its own; the dropped user may pass through
+    upstream: str               # address of the scripted upstream, port 53
+    upstream_proto: str         # 'udp' or 'tcp'
+    specific: bool              # listen on the two client-side addresses, else on the wildcard
+
+    @property
+    def listen(self):
+        """The specific addresses to listen on."""
+        return [plan.resolver_address(4), plan.resolver_address(6)]
+
+    def write(self, name, text):
+        """Write a configuration file that any user may read; returns its path as text."""
+        path = self.folder / name
+        path.write_text(text, encoding="ascii")
+        path.chmod(0o644)
+        return str(path)
+
+    def state(self, user):
+        """A folder that belongs to the dropped user; returns its path as text."""
+        path = self.folder / "state"
+        path.mkdir(mode=0o755, exist_ok=True)
+        shutil.chown(path, user)
+        return str(path)
+
+
+def available():
+    """The names of all resolvers."""
+    return sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+def load(name):
+    """The module of one resolver."""
+    path = FOLDER / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"resolver_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

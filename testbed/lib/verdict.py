@@ -1,0 +1,81 @@
+"""What a record means: its line for humans, and whether it is what was expected."""
+
+EXPECTATIONS = ("right", "bare-unmarked")
+
+
+def failures(record):
+    """Queries of clients that got no good answer."""
+    return record["clients"]["lost"] + record["clients"]["failed"]
+
+
+def technical(record):
+    """Reasons why the record proves nothing."""
+    reasons = []
+    if not record["complete"]:
+        witness = record["witness"]
+        reasons.append(f"the witness saw {witness['packets']} of {record['logged']} packets "
+                       f"(overruns {witness['overruns']}, gaps {witness['gaps']})")
+    if not record["witness"]["packets"]:
+        reasons.append("no packet was seen")
+    if record["witness"]["unreadable"]:
+        reasons.append(f"{record['witness']['unreadable']} packets could not be read")
+    if record["clients"]["interrupted"]:
+        reasons.append("the clients were interrupted")
+    return reasons
+
+
+def unmet_right(record, bare):
+    """Reasons why not every question carried its own client's mark."""
+    witness, clients = record["witness"], record["clients"]
+    reasons = [f"{witness[name]} {text}" for name, text in (
+        ("wrong", "questions with another client's mark"), ("unmarked", "unmarked questions"),
+        ("syn_wrong", "connections opened with another client's mark")) if witness[name]]
+    if witness["wrong_shared"]:
+        reasons.append(f"{witness['wrong_shared']} of the wrong ones shared a TCP segment with a "
+                       f"question for which its mark is right")
+    if witness["right"] < clients["distinct"]:
+        reasons.append(f"{witness['right']} right questions for {clients['distinct']} queries")
+    if clients["wrong"]:
+        reasons.append(f"{clients['wrong']} answers with a foreign address")
+    if record["mode"] == "shimmed" and not record["mapped"]:
+        reasons.append("the library is not mapped in the resolver")
+    if record["resolver"]["exit_status"]:
+        reasons.append(f"the resolver ended with status {record['resolver']['exit_status']}")
+    if bare and failures(record) > failures(bare):
+        reasons.append(f"{failures(record)} queries lost or failed, bare {failures(bare)}")
+    return reasons
+
+
+def unmet_unmarked(record):
+    """Reasons why this is not what a bare resolver does."""
+    witness, clients = record["witness"], record["clients"]
+    reasons = [f"{witness[name]} {name} questions" for name in ("right", "wrong") if witness[name]]
+    if witness["unmarked"] < clients["distinct"]:
+        reasons.append(f"{witness['unmarked']} unmarked questions "
+                       f"for {clients['distinct']} queries")
+    if record["mapped"]:
+        reasons.append("a library is mapped in the resolver")
+    return reasons
+
+
+def unmet(record, expectation, bare=None):
+    """Reasons why the record is not what was expected; a compared bare run is never right."""
+    if expectation == "bare-unmarked" or (expectation and record is bare):
+        return unmet_unmarked(record)
+    if expectation == "right":
+        return unmet_right(record, bare)
+    return []
+
+
+def line(record, name):
+    """One line for humans."""
+    witness, clients = record["witness"], record["clients"]
+    text = (f"{name} {record['mode']} round {record['round']}: "
+            f"right {witness['right']} wrong {witness['wrong']} unmarked {witness['unmarked']}"
+            f" | other {witness['other_zero']} unmarked {witness['other_marked']} marked")
+    if witness["syn_marked"] or witness["syn_unmarked"]:
+        text += (f" | syn right {witness['syn_right']} wrong {witness['syn_wrong']} "
+                 f"missing {witness['syn_missing']}")
+    text += (f" | answered {clients['answered']} of {clients['asked']}, lost {clients['lost']}, "
+             f"failed {clients['failed']}, {clients['seconds']} s")
+    return text + f" | witness {'complete' if record['complete'] else 'INCOMPLETE'}"

@@ -1,0 +1,37 @@
+"""BIND 9 as a forwarder: two workers, dropped to Debian's own user."""
+
+_CONFIG = """\
+options {{
+    directory "{state}";
+    pid-file none;
+    session-keyfile none;
+    listen-on {{ {listen4}; }};
+    listen-on-v6 {{ {listen6}; }};
+    recursion yes;
+    allow-query {{ any; }};
+    allow-recursion {{ any; }};
+    allow-query-cache {{ any; }};
+    dnssec-validation no;
+    forward only;
+    forwarders {{ {upstream}; }};
+    tcp-clients 200;
+    clients-per-query 0;
+    max-clients-per-query 0;
+    notify no;
+}};
+controls {{ }};
+server {upstream} {{ tcp-only {tcp}; }};
+logging {{
+    channel stderr {{ stderr; severity notice; }};
+    category default {{ stderr; }};
+}};
+"""
+
+
+def command(setting):
+    """The foreground command line."""
+    listen4, listen6 = setting.listen if setting.specific else ("any", "any")
+    path = setting.write("named.conf", _CONFIG.format(
+        state=setting.state("bind"), listen4=listen4, listen6=listen6,
+        upstream=setting.upstream, tcp="yes" if setting.upstream_proto == "tcp" else "no"))
+    return ["/usr/sbin/named", "-f", "-u", "bind", "-n", "2", "-c", path]

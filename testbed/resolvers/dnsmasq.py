@@ -1,0 +1,16 @@
+"""dnsmasq as a plain forwarder, dropped to Debian's own user."""
+
+from resolverkit import Unsupported
+
+
+def command(setting, *extra):
+    """The foreground command line; extra lines go into the configuration."""
+    if setting.upstream_proto == "tcp":
+        raise Unsupported("dnsmasq asks upstream over TCP only what a client asked over TCP")
+    lines = ["user=dnsmasq", "port=53", "no-resolv", "no-hosts", "no-poll",
+             f"server={setting.upstream}", "cache-size=1000", "dns-forward-max=1000",
+             "max-tcp-connections=200", *extra]
+    if setting.specific:
+        lines += ["bind-interfaces", *(f"listen-address={one}" for one in setting.listen)]
+    path = setting.write("dnsmasq.conf", "\n".join(lines) + "\n")
+    return ["/usr/sbin/dnsmasq", "--keep-in-foreground", f"--conf-file={path}", "--pid-file="]

@@ -1,0 +1,38 @@
+"""unbound as a forwarder: two threads, dropped to Debian's own user."""
+
+_CONFIG = """\
+server:
+    verbosity: 0
+    use-syslog: no
+    logfile: ""
+    username: "unbound"
+    chroot: ""
+    directory: "{folder}"
+    pidfile: ""
+    num-threads: 2
+    {interfaces}
+    access-control: 0.0.0.0/0 allow
+    access-control: ::0/0 allow
+    module-config: "iterator"
+    do-not-query-localhost: no
+    num-queries-per-thread: 1024
+    outgoing-range: 2048
+    incoming-num-tcp: 200
+    outgoing-num-tcp: 50
+    tcp-upstream: {tcp}
+remote-control:
+    control-enable: no
+forward-zone:
+    name: "."
+    forward-addr: {upstream}
+"""
+
+
+def command(setting):
+    """The foreground command line."""
+    listen = setting.listen if setting.specific else ["0.0.0.0", "::0"]
+    path = setting.write("unbound.conf", _CONFIG.format(
+        folder=setting.folder, upstream=setting.upstream,
+        interfaces="\n    ".join(f"interface: {one}" for one in listen),
+        tcp="yes" if setting.upstream_proto == "tcp" else "no"))
+    return ["/usr/sbin/unbound", "-d", "-p", "-c", path]

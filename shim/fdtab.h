@@ -39,7 +39,7 @@ enum {
 	FD_PEER = 1 << 12,    /* TCP: peer and local are known */
 	FD_FIRST = 1 << 13,   /* CONNMARK_STREAM=first: the connection has its mark for good */
 	FD_LIVE = 1 << 14,    /* TCP: a query's bytes have been handed to the kernel */
-	FD_NODELAY = 1 << 15, /* ... which sends them at once */
+	FD_PROMPT = 1 << 15,  /* ... which sends them at once */
 };
 
 struct fd_state {

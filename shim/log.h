@@ -27,7 +27,7 @@ enum { LOG_PERIOD_S = 60 };
 	LOG_COUNTER(evidence_answered)                                                                       \
 	LOG_COUNTER(evidence_turn)                                                                           \
 	LOG_COUNTER(lookups)                                                                                 \
-	LOG_COUNTER(stream_conflicts)                                                                        \
+	LOG_COUNTER(stream_waits)                                                                            \
 	LOG_COUNTER(no_entry)                                                                                \
 	LOG_CAUSE(                                                                                           \
 		mark_not_permitted,                                                                          \

@@ -9,6 +9,7 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 
 /* Linux 5.4: SO_MARK as a control message (c6af0c227a22); 5.16: its route is honoured for IPv6
@@ -62,34 +63,57 @@ bool mark_socket(int fd, struct fd_state *st, uint32_t whole)
 }
 
 /*
- * Bytes written but not sent yet, since the connection is still being made or its window is full.
- * Nagle's algorithm (RFC 1122, section 4.2.3.4) is turned off for connections that change hands: it
- * would keep a query back until the one before is acknowledged, and by then the mark may be
- * another's.
+ * Once a connection. Nagle's algorithm (RFC 1122, section 4.2.3.4) would keep a query back until
+ * the one before is acknowledged, and by then the mark may be another's. TCP_NOTSENT_LOWAT (tcp(7),
+ * Linux 3.12): the connection is writable only while nothing waits to be sent.
  */
-static bool has_unsent(int fd, struct fd_state *st)
+static void send_at_once(int fd, struct fd_state *st)
 {
-	int one = 1, unsent = 0;
+	int one = 1;
 
-	if (!(fd_flags(st) & FD_NODELAY)) {
-		REAL(setsockopt)(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		fd_set_flags(st, FD_NODELAY);
-	}
+	if (fd_flags(st) & FD_PROMPT)
+		return;
+	REAL(setsockopt)(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	REAL(setsockopt)(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &one, sizeof(one));
+	fd_set_flags(st, FD_PROMPT);
+}
+
+/* Bytes written but not sent yet: the connection is still being made, or its window is full. */
+static bool has_unsent(int fd)
+{
+	int unsent = 0;
+
 	return ioctl(fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0;
+}
+
+/* Asking also has the kernel wake the program's own event wait when the answer changes. */
+static int ready_now(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+	return REAL(poll)(&p, 1, 0) > 0 ? p.revents : 0;
 }
 
 bool mark_connection(int fd, struct fd_state *st, uint32_t whole)
 {
 	bool live = fd_flags(st) & FD_LIVE;
 
+	send_at_once(fd, st);
 	fd_set_flags(st, FD_LIVE);
 	if (mark_is_current(st, whole))
 		return true;
-	if (live && has_unsent(fd, st)) {
-		log_count(LOG_stream_conflicts);
-		whole = mark_for(fd, st, shim.config.default_mark);
+	while (live && has_unsent(fd)) {
+		int ready = ready_now(fd);
+
+		if (ready & (POLLERR | POLLHUP))
+			return true; /* nothing will leave any more; the write says why */
+		if (!ready) {
+			log_count(LOG_stream_waits);
+			return false;
+		}
 	}
-	return mark_socket(fd, st, whole);
+	mark_socket(fd, st, whole);
+	return true;
 }
 
 void mark_set_by_program(struct fd_state *st, uint32_t whole)

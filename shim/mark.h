@@ -37,8 +37,11 @@ bool mark_socket(int fd, struct fd_state *st, uint32_t whole);
 
 /**
  * Marks a connection for the query whose bytes come next. The kernel reads a connection's mark when
- * a segment leaves, not when it is written, so earlier queries' bytes must have left before it
- * changes; where they have not, all get the default mark: no mark rather than another client's.
+ * a segment leaves, not when it is written, so the bytes of queries before must have left when it
+ * changes.
+ *
+ * @return false where they have not yet: the connection is not writable then (poll(2)), and will be
+ * as soon as they have
  */
 bool mark_connection(int fd, struct fd_state *st, uint32_t whole);
 

@@ -11,6 +11,8 @@
 #include "thread.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 
 enum {
@@ -229,18 +231,21 @@ static void look_ahead(struct outgoing *out, const struct iovec *iov, size_t cou
 	struct stream ahead = out->st->tx;
 
 	fd_unlock_streams(out->fd);
-	out->limit = total;
 	stream_walk(&ahead, iov, count, total, outgoing_start, out);
 }
 
-static void mark_stream(const struct outgoing *out)
+/* Returns false where the bytes of queries before must leave first. */
+static bool mark_stream(const struct outgoing *out)
 {
 	bool first = shim.config.stream == STREAM_FIRST;
 
 	if (!out->queries || shim.config.dry_run || (first && fd_flags(out->st) & FD_FIRST))
-		return;
-	if (mark_connection(out->fd, out->st, out->whole) && first)
+		return true;
+	if (!mark_connection(out->fd, out->st, out->whole))
+		return false;
+	if (first)
 		fd_set_flags(out->st, FD_FIRST);
+	return true;
 }
 
 static bool answer_start(void *ctx, const uint8_t *head, size_t have, size_t offset)
@@ -272,29 +277,72 @@ static void stream_left(struct outgoing *out, const struct iovec *iov, size_t co
 	errno = saved;
 }
 
-/* The part of the program's vector that may leave now. */
-static size_t cut(const struct iovec *iov, size_t count, size_t offset, size_t limit,
+/* The part of the program's vector that lies between two offsets, as far as there is room for its
+ * pieces. */
+static size_t cut(const struct iovec *iov, size_t count, size_t offset, size_t end,
 		  struct iovec *out, size_t most)
 {
-	size_t used = 0;
+	size_t used = 0, pos = 0;
 
-	for (size_t i = 0; i < count && used < most && limit; i++) {
-		if (offset >= iov[i].iov_len) {
-			offset -= iov[i].iov_len;
-			continue;
-		}
-		size_t piece = iov[i].iov_len - offset < limit ? iov[i].iov_len - offset : limit;
+	for (size_t i = 0; i < count && used < most && pos < end; pos += iov[i++].iov_len) {
+		size_t from = offset > pos ? offset - pos : 0;
+		size_t to = end - pos < iov[i].iov_len ? end - pos : iov[i].iov_len;
 
-		out[used++] = (struct iovec){(char *)iov[i].iov_base + offset, piece};
-		limit -= piece;
-		offset = 0;
+		if (from < to)
+			out[used++] = (struct iovec){(char *)iov[i].iov_base + from, to - from};
 	}
 	return used;
 }
 
+/* A blocking program's write waits; another's is told to come again (EAGAIN), as where the window
+ * is full. */
+static bool wait_writable(int fd, int flags)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	struct timeval limit = {0};
+	socklen_t len = sizeof(limit);
+	int timeout = -1;
+
+	if (flags & MSG_DONTWAIT || REAL(fcntl)(fd, F_GETFL, 0) & O_NONBLOCK)
+		return false;
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &len) == 0 &&
+	    (limit.tv_sec || limit.tv_usec))
+		timeout = (int)(limit.tv_sec * 1000 + limit.tv_usec / 1000) + 1;
+	return REAL(poll)(&p, 1, timeout) != 0;
+}
+
 /*
- * Several clients' queries in one write: each goes out with its own mark, and the caller learns how
- * far we came, as from any short write.
+ * Finds out what begins in these bytes and marks the connection for it.
+ *
+ * @return false, with EAGAIN, where they may not leave yet
+ */
+static bool prepare_stream(struct outgoing *out, const struct iovec *iov, size_t count,
+			   size_t total, int flags)
+{
+	for (;;) {
+		struct thread *t = thread_enter();
+		int saved = errno;
+
+		*out = (struct outgoing){.t = t, .fd = out->fd, .st = out->st, .limit = total};
+		if (!t)
+			return true;
+		look_ahead(out, iov, count, total);
+		bool ready = mark_stream(out);
+
+		thread_leave(t);
+		errno = saved;
+		if (ready)
+			return true;
+		if (!wait_writable(out->fd, flags)) {
+			errno = EAGAIN;
+			return false;
+		}
+	}
+}
+
+/*
+ * Several clients' queries in one write: each goes out with its own mark, and the program learns
+ * how far we came, as from any short write.
  */
 static ssize_t send_parts(struct outgoing *out, const struct msghdr *app, int flags, size_t total)
 {
@@ -306,39 +354,32 @@ static ssize_t send_parts(struct outgoing *out, const struct msghdr *app, int fl
 		struct msghdr msg = *app;
 
 		msg.msg_iov = part;
-		msg.msg_iovlen = cut(app->msg_iov, app->msg_iovlen, done, out->limit, part, PIECES);
+		msg.msg_iovlen =
+			cut(app->msg_iov, app->msg_iovlen, done, done + out->limit, part, PIECES);
+		size_t bytes = iov_total(part, msg.msg_iovlen);
 		ssize_t n = REAL(sendmsg)(out->fd, &msg, flags);
 
-		if (n <= 0)
+		if (n < 0)
 			return done ? (ssize_t)done : n;
 		stream_left(out, part, msg.msg_iovlen, n);
 		done += (size_t)n;
-		if (done >= total || (size_t)n < iov_total(part, msg.msg_iovlen))
+		if (done >= total || (size_t)n < bytes)
 			return (ssize_t)done;
-		msg.msg_iovlen =
-			cut(app->msg_iov, app->msg_iovlen, done, total - done, part, PIECES);
-		struct thread *t = thread_enter();
+		size_t count = cut(app->msg_iov, app->msg_iovlen, done, total, part, PIECES);
 
-		if (!t)
+		if (!prepare_stream(out, part, count, iov_total(part, count), flags))
 			return (ssize_t)done;
-		*out = (struct outgoing){.t = t, .fd = out->fd, .st = out->st};
-		look_ahead(out, part, msg.msg_iovlen, iov_total(part, msg.msg_iovlen));
-		mark_stream(out);
-		thread_leave(t);
 	}
 }
 
-static ssize_t send_stream(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
-			   int flags, tx_plain_fn *plain, void *ctx)
+static ssize_t send_stream(int fd, struct fd_state *st, const struct msghdr *app, int flags,
+			   tx_plain_fn *plain, void *ctx)
 {
-	struct outgoing out = {.t = t, .fd = fd, .st = st};
+	struct outgoing out = {.fd = fd, .st = st};
 	size_t total = iov_readable(app->msg_iov, app->msg_iovlen);
-	int saved = errno;
 
-	look_ahead(&out, app->msg_iov, app->msg_iovlen, total);
-	mark_stream(&out);
-	thread_leave(t);
-	errno = saved;
+	if (!prepare_stream(&out, app->msg_iov, app->msg_iovlen, total, flags))
+		return -1;
 	if (out.limit < total)
 		return send_parts(&out, app, flags, total);
 	ssize_t n = plain(ctx);
@@ -357,8 +398,10 @@ ssize_t tx_send(int fd, const struct msghdr *app, int flags, tx_plain_fn *plain,
 
 	if (!st)
 		return plain(ctx);
-	return is_udp(st) ? send_datagram(t, fd, st, app, flags, plain, ctx)
-			  : send_stream(t, fd, st, app, flags, plain, ctx);
+	if (is_udp(st))
+		return send_datagram(t, fd, st, app, flags, plain, ctx);
+	thread_leave(t);
+	return send_stream(fd, st, app, flags, plain, ctx);
 }
 
 /* ---- sendmmsg

@@ -111,6 +111,7 @@ class Judge:
         self._streams = {}
         self.counts = collections.Counter(dict.fromkeys(_COUNTERS, 0))
         self.marks = collections.Counter()
+        self.by_owner = {}              # the mark that is right: Counter of the marks seen
         self.syn_marks = collections.Counter()
         self.other_names = collections.Counter()
         self.details = []
@@ -204,6 +205,8 @@ class Judge:
         verdict = _verdict(right, marks)
         self.counts[verdict] += 1
         self.marks.update(marks)
+        if right[0] == right[1]:
+            self.by_owner.setdefault(right[0], collections.Counter()).update(marks)
         if verdict == "wrong" and len(self.details) < MAX_DETAILS:
             self.details.append({
                 "name": question.name.decode("ascii", "replace"),
@@ -220,6 +223,8 @@ class Judge:
         """Everything as a dictionary for JSON."""
         return {**self.counts,
                 "marks": dict(sorted(self.marks.items())),
+                "by_owner": {owner: dict(sorted(seen.items()))
+                             for owner, seen in sorted(self.by_owner.items())},
                 "syn_marks": dict(sorted(self.syn_marks.items())),
                 "other_names": dict(self.other_names.most_common(MAX_DETAILS)),
                 "details": self.details}

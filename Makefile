@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 #   make            the library, build/libconnmarkshim.so
-#   make test       everything: lint, unit tests (also under ASan+UBSan and TSan), integration (root, installs nothing)
+#   make test       installs what is missing, then everything: lint, unit tests (also under ASan+UBSan and TSan), fuzz
+#                   corpora, integration (root)
 #   make demo       installs what is missing, builds, shows marks arriving (root)
 #   make lint       warnings of gcc and clang, clang-tidy, cppcheck, shellcheck, formatting, manual pages, structure
 #   make fuzz       a longer fuzz campaign: FUZZ_SECONDS a target (default 60)
@@ -38,7 +39,7 @@ UNIT_TESTS = $(notdir $(basename $(wildcard testbed/unit/test_*.c)))
 FUZZERS = $(notdir $(basename $(wildcard testbed/fuzz/fuzz_*.c)))
 SCRIPTS = scripts/connmark-run scripts/install-deps
 
-.PHONY: all clean lint unit test demo install uninstall fuzz programs
+.PHONY: all clean lint unit test tested demo install uninstall fuzz programs
 .DELETE_ON_ERROR:
 
 all: build/libconnmarkshim.so
@@ -96,7 +97,11 @@ fuzz: $(FUZZERS:%=build/fuzz/%)
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
-test: all unit programs $(FUZZERS:%=build/fuzz/%)
+tested: all unit programs $(FUZZERS:%=build/fuzz/%)
+
+test:
+	scripts/install-deps all
+	$(MAKE) tested
 	testbed/run-tests
 
 lint:

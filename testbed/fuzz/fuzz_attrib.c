@@ -20,11 +20,9 @@
  * is changed. Turning one off makes the fuzzer find the departure within seconds.
  */
 enum {
-	LET_CHARGED_ORDER =
-		1, /* of several charged, not the oldest but the first that was charged */
-	LET_OWN_CHARGED =
-		1,	    /* same name, other type: the thread's own, even where it was charged */
-	LET_TLD_NEWEST = 1, /* beneath a top-level domain the newest, not the thread's own */
+	LET_CHARGED_ORDER = 1,	/* of several charged the first that was charged, not the oldest */
+	LET_OWN_CHARGED = 1,	/* same name, other type: the thread's own, though charged */
+	LET_TLD_NEWEST = 1,	/* beneath a top-level domain the newest, not the thread's own */
 	LET_REPEAT_WAITING = 1, /* a repeat keeps its owner only while that one waits */
 };
 

@@ -1,0 +1,34 @@
+"""dnsdist before one backend: two UDP threads each for IPv4 and IPv6, as user _dnsdist.
+
+Drops by its options --uid and --gid: setgid, setgroups, setuid, cap_set_proc, and keeps no
+capability. Debian's unit starts it as that user instead, with CAP_NET_BIND_SERVICE alone and
+without AF_NETLINK: there the library needs a drop-in for both.
+
+Lacks: retries, CNAME chasing and coalescing; truncated answers go to the client as they are. Its
+health checks (a.root-servers.net) are nobody's.
+"""
+
+_CONFIG = """\
+setSecurityPollSuffix("")
+setACL({{"0.0.0.0/0", "::/0"}})
+{listen}
+newServer({{address="{upstream}"{proto}}})
+pc = newPacketCache(10000)
+getPool(""):setCache(pc)
+"""
+
+_PROTO = {"udp": "", "tcp": ", tcpOnly=true",
+          "tls": ', tls="openssl", subjectName="upstream", validateCertificates=false'}
+
+
+def command(setting):
+    """The foreground command line."""
+    listen = setting.listen if setting.specific else ["0.0.0.0", "::"]
+    bound = [f"[{one}]:53" if ":" in one else f"{one}:53" for one in listen]
+    port = 853 if setting.upstream_proto == "tls" else 53
+    upstream = f"[{setting.upstream}]" if ":" in setting.upstream else setting.upstream
+    path = setting.write("dnsdist.conf", _CONFIG.format(
+        listen="\n".join(f'addLocal("{one}", {{reusePort=true}})' for one in bound * 2),
+        upstream=f"{upstream}:{port}", proto=_PROTO[setting.upstream_proto]))
+    return ["/usr/bin/dnsdist", "--supervised", "--disable-syslog", "-C", path,
+            "--uid", "_dnsdist", "--gid", "_dnsdist"]

@@ -1,0 +1,40 @@
+"""Knot Resolver as a forwarder: one process, dropped to Debian's own user.
+
+Drops by its own configuration: user() calls setresgid and setreuid once the sockets are bound, and
+keeps no capability. Debian's unit starts it as that user instead, with CAP_NET_BIND_SERVICE and
+CAP_SETPCAP alone: there the library needs a drop-in that adds CAP_NET_ADMIN.
+
+Lacks: a drop-in for `user()` in forks; it has no forks any more (see kresd-two).
+"""
+
+_CONFIG = """\
+log_target('stderr')
+log_level('crit')
+net.ipv6 = true
+{listen}
+cache.open(100 * MB, 'lmdb://{state}')
+user('knot-resolver', 'knot-resolver')
+modules.unload('ta_update')
+modules.unload('ta_signal_query')
+modules.unload('priming')
+trust_anchors.remove('.')
+{flags}
+policy.add(policy.all({forward}))
+"""
+
+_FORWARD = {
+    "udp": "policy.FORWARD({{'{upstream}'}})",
+    "tcp": "policy.FORWARD({{'{upstream}'}})",
+    "tls": "policy.TLS_FORWARD({{{{'{upstream}', insecure = true}}}})",
+}
+
+
+def command(setting):
+    """The foreground command line."""
+    listen = setting.listen if setting.specific else ["0.0.0.0", "::"]
+    path = setting.write("kresd.conf", _CONFIG.format(
+        state=setting.state("knot-resolver"),
+        listen="\n".join(f"net.listen('{one}', 53, {{ kind = 'dns' }})" for one in listen),
+        flags="policy.add(policy.all(policy.FLAGS('TCP')))" * (setting.upstream_proto == "tcp"),
+        forward=_FORWARD[setting.upstream_proto].format(upstream=setting.upstream)))
+    return ["/usr/sbin/kresd", "-n", "-c", path, str(setting.folder)]

@@ -1,0 +1,9 @@
+"""PowerDNS Recursor whose two workers receive for themselves, from sockets that share the port."""
+
+import resolverkit
+
+
+def command(setting):
+    """The same set-up as plain pdns-recursor and two lines more."""
+    return resolverkit.load("pdns-recursor").command(
+        setting, "pdns-distributes-queries=no", "reuseport=yes")

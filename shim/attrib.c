@@ -7,13 +7,15 @@
 
 enum {
 	SHARDS = 8,
-	ENTRIES_PER = 2,    /* entries a unit of capacity: client queries, their upstream queries,
+	ENTRIES_PER = 2, /* entries a unit of capacity: client queries, their upstream queries,
 			       learned names */
-	LINKS_PER = 8,	    /* an entry of a name of n labels needs n + 1 */
-	NODES_PER = 6,	    /* most nodes are shared by many */
+	LINKS_PER = 8,	 /* an entry of a name of n labels needs n + 1 */
+	NODES_PER = 6,	 /* most nodes are shared by many */
+	SHARES =
+		4, /* of the entries: two for clients, one for upstream queries, one for learned names */
+	CLIENT_SHARES = 2,
 	ANCESTORS_MAX = 36, /* the deepest names in use: ip6.arpa has 34 labels */
 	LEARNED_SCAN = 8,   /* how many rivals for one learned name are looked at */
-	EXPIRE_STEP = 2,    /* entries that each event may retire */
 	TURN_TRUST = 16,    /* decisions that a thread's turn must have foretold before it counts as
 			       evidence */
 };
@@ -62,7 +64,7 @@ struct node {
 
 /* Slots never used yet come from a counter, so that memory is touched only as the table fills. */
 struct pool {
-	uint32_t free, fresh, size;
+	uint32_t free, fresh, used, size;
 };
 
 struct shard {
@@ -77,15 +79,16 @@ struct shard {
 	uint32_t mask; /* of both */
 	struct ends age[CLASSES];
 	uint32_t count[CLASSES];
-	uint64_t evicted;
 };
 
 struct attrib {
 	struct sip_key key;
 	unsigned capacity;
+	_Atomic uint64_t evicted,
+		lost; /* entries that went before their time; of them, clients that waited */
 	_Atomic uint32_t waiting; /* client queries that wait, in all shards together */
-	_Atomic uint32_t turn_right,
-		turn_wrong; /* how often a turn named the same owner as better evidence, and not */
+	/* how often a turn named the same owner as better evidence, and not */
+	_Atomic uint32_t turn_right, turn_wrong;
 	struct shard shard[SHARDS];
 };
 
@@ -161,15 +164,17 @@ const struct sip_key *attrib_key(const struct attrib *a)
 	return &a->key;
 }
 
+/* `locked` says that the shard is being changed. A fork's copy of memory must not have the change without it. */
 static void shard_lock(struct shard *s)
 {
 	pthread_mutex_lock(&s->lock);
 	atomic_store_explicit(&s->locked, 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst);
 }
 
 static void shard_unlock(struct shard *s)
 {
-	atomic_store_explicit(&s->locked, 0, memory_order_relaxed);
+	atomic_store_explicit(&s->locked, 0, memory_order_release);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -185,8 +190,9 @@ static void shard_empty(struct shard *s)
 		memset(&s->entries[i], 0, sizeof(s->entries[i]));
 		s->entries[i].tag = generation * TAG_STATES;
 	}
-	s->entry_pool.free = s->link_pool.free = s->node_pool.free = 0;
-	s->entry_pool.fresh = s->link_pool.fresh = s->node_pool.fresh = 0;
+	s->entry_pool = (struct pool){.size = s->entry_pool.size};
+	s->link_pool = (struct pool){.size = s->link_pool.size};
+	s->node_pool = (struct pool){.size = s->node_pool.size};
 	memset(s->key_buckets, 0, (s->mask + 1) * sizeof(uint32_t));
 	memset(s->node_buckets, 0, (s->mask + 1) * sizeof(uint32_t));
 	memset(s->age, 0, sizeof(s->age));
@@ -198,16 +204,14 @@ void attrib_after_fork(struct attrib *a)
 	for (int i = 0; i < SHARDS; i++) {
 		struct shard *s = &a->shard[i];
 
-		if (!atomic_load(&s->locked))
-			continue;
+		/* the mutex may be taken while nothing is being changed yet: it is made anew in any case */
 		pthread_mutex_init(&s->lock, NULL);
-		atomic_store(&s->locked, 0);
-		shard_empty(s);
+		if (atomic_exchange(&s->locked, 0))
+			shard_empty(s);
 	}
 }
 
-/* ---- which shard
- * ------------------------------------------------------------------------------------------- */
+/* ---- which shard ---- */
 
 static unsigned shard_index(uint64_t hash)
 {
@@ -236,9 +240,13 @@ static uint64_t node_hash(uint64_t name, enum node_kind kind)
 	return name ^ ((uint64_t)kind * 0x9e3779b97f4a7c15ULL);
 }
 
+/* The name's hash is secret, so mixing the type in needs no secret of its own; but every bit must feel it. */
 static uint64_t question_hash(uint64_t name, uint16_t qtype)
 {
-	return node_hash(name, NODE_QUESTION) ^ ((uint64_t)qtype << 40);
+	uint64_t h = node_hash(name, NODE_QUESTION) + (qtype + 1U) * 0xd6e8feb86659fd93ULL;
+
+	h = (h ^ h >> 32) * 0xd6e8feb86659fd93ULL;
+	return h ^ h >> 32;
 }
 
 static uint64_t client_key(const struct attrib *a, const struct dns_message *m,
@@ -278,18 +286,26 @@ static uint64_t upstream_key(const struct attrib *a, const struct dns_message *m
 	return siphash13(&a->key, dns_name_hash(&m->name), &k, sizeof(k)) | 1;
 }
 
-/* ---- pools, lists and tables of one shard; its lock is held
- * ------------------------------------------------ */
+/* ---- pools, lists and tables of one shard; its lock is held ---- */
 
 static uint32_t take(struct pool *p, uint32_t *next_of_free)
 {
 	uint32_t i = p->free;
 
-	if (i) {
+	if (i)
 		p->free = *next_of_free;
-		return i;
-	}
-	return p->fresh < p->size ? ++p->fresh : 0;
+	else if (p->fresh < p->size)
+		i = ++p->fresh;
+	if (i)
+		p->used++;
+	return i;
+}
+
+static void give(struct pool *p, uint32_t i, uint32_t *next_of_it)
+{
+	*next_of_it = p->free;
+	p->free = i;
+	p->used--;
 }
 
 static void age_append(struct shard *s, uint32_t i, enum class class)
@@ -374,8 +390,7 @@ static void node_drop(struct shard *s, uint32_t i)
 	while (*at != i)
 		at = &s->nodes[*at].next;
 	*at = s->nodes[i].next;
-	s->nodes[i].next = s->node_pool.free;
-	s->node_pool.free = i;
+	give(&s->node_pool, i, &s->nodes[i].next);
 }
 
 /* Hangs an entry into a list of the node of that hash. Where there is no room the entry does
@@ -407,8 +422,7 @@ static void links_drop(struct shard *s, struct entry *e)
 		list_remove(s, i);
 		if (--s->nodes[node].links == 0)
 			node_drop(s, node);
-		s->links[i].next = s->link_pool.free;
-		s->link_pool.free = i;
+		give(&s->link_pool, i, &s->links[i].next);
 	}
 	e->links = 0;
 }
@@ -476,39 +490,60 @@ static void entry_drop(struct shard *s, uint32_t i)
 	e->key = e->question = 0;
 	atomic_store_explicit(&e->tag, (generation + 1) * TAG_STATES + TAG_FREE,
 			      memory_order_release);
-	e->key_next = s->entry_pool.free;
-	s->entry_pool.free = i;
+	give(&s->entry_pool, i, &e->key_next);
 }
 
-/* The shard is full: what has been answered gives way first, then what can be learned again, then
- * who waits longest. */
-static bool evict(struct shard *s)
+static void evict(struct shard *s, enum class class)
 {
-	static const enum class order[] = {CLASS_ANSWERED, CLASS_LEARNED, CLASS_UPSTREAM,
-					   CLASS_WAITING};
+	if (!s->age[class].oldest)
+		return;
+	atomic_fetch_add_explicit(&s->whole->evicted, 1, memory_order_relaxed);
+	if (class == CLASS_WAITING)
+		atomic_fetch_add_explicit(&s->whole->lost, 1, memory_order_relaxed);
+	entry_drop(s, s->age[class].oldest);
+}
 
-	for (unsigned i = 0; i < CLASSES; i++) {
-		if (s->age[order[i]].oldest) {
-			entry_drop(s, s->age[order[i]].oldest);
-			s->evicted++;
-			return true;
-		}
-	}
-	return false;
+/*
+ * Each kind gives way to its own when it has its share, so that a flood of one kind does not push the others out: of
+ * clients, those that have been answered first, then who waits longest.
+ */
+static void make_room(struct shard *s, enum class class)
+{
+	uint32_t clients = s->count[CLASS_WAITING] + s->count[CLASS_ANSWERED];
+	uint32_t share = s->entry_pool.size / SHARES;
+
+	if (class == CLASS_WAITING && clients >= share * CLIENT_SHARES)
+		evict(s, s->count[CLASS_ANSWERED] ? CLASS_ANSWERED : CLASS_WAITING);
+	if ((class == CLASS_LEARNED || class == CLASS_UPSTREAM) && s->count[class] >= share)
+		evict(s, class);
 }
 
 static bool is_full(const struct pool *p, unsigned spare)
 {
-	return !p->free && p->fresh + spare > p->size;
+	return p->size - p->used < spare;
+}
+
+/* Links and nodes are for the usual name; where many are very deep, they run out before the entries do. */
+static void make_room_for_links(struct shard *s)
+{
+	static const enum class order[] = {CLASS_ANSWERED, CLASS_LEARNED, CLASS_WAITING};
+
+	for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]);) {
+		if (!is_full(&s->link_pool, ANCESTORS_MAX + 2) &&
+		    !is_full(&s->node_pool, ANCESTORS_MAX + 2))
+			return;
+		if (s->count[order[i]])
+			evict(s, order[i]);
+		else
+			i++;
+	}
 }
 
 static uint32_t entry_make(struct shard *s, uint32_t now, enum class class)
 {
-	for (int i = 0;
-	     i < 4 && (is_full(&s->entry_pool, 1) || is_full(&s->link_pool, ANCESTORS_MAX) ||
-		       is_full(&s->node_pool, ANCESTORS_MAX));
-	     i++)
-		evict(s);
+	make_room(s, class);
+	if (class != CLASS_UPSTREAM)
+		make_room_for_links(s);
 	uint32_t i = take(&s->entry_pool, &s->entries[s->entry_pool.free].key_next);
 
 	if (!i)
@@ -530,11 +565,11 @@ static const int32_t class_life_ms[CLASSES] = {
 	[CLASS_UPSTREAM] = ATTRIB_WAIT_MS,
 };
 
-/* Retires a few whose time has come; each event pays for a few, so that nothing piles up. */
+/* Retires all whose time has come. Each entry is retired once, so an event pays for one or two in the long run. */
 static void expire(struct shard *s, uint32_t now)
 {
 	for (unsigned class = 0; class < CLASSES; class ++) {
-		for (int n = 0; n < EXPIRE_STEP; n++) {
+		for (;;) {
 			uint32_t i = s->age[class].oldest;
 
 			/* signed: another thread's clock reading may be a little ahead of ours */
@@ -576,14 +611,24 @@ static uint32_t ref_state(const struct attrib *a, struct attrib_ref ref)
 	return tag / TAG_STATES == ref.tag ? tag % TAG_STATES : TAG_FREE;
 }
 
+/*
+ * The same of an owner, whose shard may not have been visited since its time was over. A client that asked again
+ * counts from its first time here: others' copies of it do not know better.
+ */
+static uint32_t owner_state(const struct attrib *a, const struct attrib_owner *owner, uint32_t now)
+{
+	if ((int32_t)(now - owner->asked) >= ATTRIB_CLIENT_MS)
+		return TAG_FREE;
+	return ref_state(a, owner->ref);
+}
+
 /* The entry that a reference means, where it lies in this very shard and still lives. */
 static uint32_t ref_in(const struct attrib *a, const struct shard *s, struct attrib_ref ref)
 {
 	return &a->shard[ref.shard] == s && ref_state(a, ref) != TAG_FREE ? ref.index : 0;
 }
 
-/* ---- client queries
- * ---------------------------------------------------------------------------------------- */
+/* ---- client queries ---- */
 
 /* Hangs an entry beneath those ancestors of its name that belong to this shard: all but the
  * top-level domain. */
@@ -619,12 +664,24 @@ static void enter_query(struct attrib *a, struct shard *s, uint32_t now,
 	link_ancestors(s, i, &query->name, LIST_FRESH);
 }
 
+static void renew(struct shard *s, uint32_t i, uint32_t now)
+{
+	s->entries[i].stamp = now;
+	age_remove(s, i);
+	age_append(s, i, CLASS_WAITING);
+}
+
 /* Its second entry, in the shard of its top-level domain. */
 static void enter_query_tld(struct shard *s, uint32_t now, const struct dns_name *name,
-			    uint64_t key, const struct attrib_owner *who)
+			    uint64_t key, const struct attrib_owner *who, bool again)
 {
 	uint32_t i = key_find(s, ~key);
 
+	if (i && again && s->entries[i].class == CLASS_WAITING) {
+		renew(s, i, now);
+		s->entries[i].owner.asked = now;
+		return;
+	}
 	if (i)
 		entry_drop(s, i);
 	i = entry_make(s, now, CLASS_WAITING);
@@ -647,15 +704,20 @@ static bool refresh_query(struct attrib *a, struct shard *s, uint32_t now, uint6
 		entry_drop(s, i);
 		return false;
 	}
-	s->entries[i].stamp = now;
-	age_remove(s, i);
-	age_append(s, i, CLASS_WAITING);
+	renew(s, i, now);
+	s->entries[i].owner.asked = now;
 	who->ref = ref_to(a, s, i);
+	if (who->state == MARK_UNKNOWN) {
+		who->mark = s->entries[i].owner.mark;
+		who->state = s->entries[i].owner.state;
+	}
 	return true;
 }
 
-static void turn_add(struct attrib_turn *turn, const struct attrib_owner *owner)
+void attrib_turn_add(struct attrib_turn *turn, const struct attrib_owner *owner)
 {
+	if (!turn)
+		return;
 	turn->messages++;
 	turn->owned = owner && owner->ref.index;
 	if (turn->owned)
@@ -669,17 +731,18 @@ void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_messag
 	struct shard *s = enter(a, shard_of(&query->name, 0), now);
 
 	who->id = query->id;
+	who->asked = now;
 	who->ref = (struct attrib_ref){0};
 	bool again = refresh_query(a, s, now, key, who);
 	if (!again)
 		enter_query(a, s, now, query, key, who);
 	shard_unlock(s);
-	if (!again && query->name.labels >= 2 && who->ref.index) {
+	if (query->name.labels >= 2 && who->ref.index) {
 		s = enter(a, shard_of_tld(&query->name), now);
-		enter_query_tld(s, now, &query->name, key, who);
+		enter_query_tld(s, now, &query->name, key, who, again);
 		shard_unlock(s);
 	}
-	turn_add(turn, who);
+	attrib_turn_add(turn, who);
 }
 
 static void answer_entry(struct shard *s, uint32_t now, uint64_t key)
@@ -712,11 +775,11 @@ void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_messa
 	}
 }
 
-/* ---- decisions
- * --------------------------------------------------------------------------------------------- */
+/* ---- decisions ---- */
 
 struct choice {
 	struct attrib *a;
+	uint32_t now;
 	struct shard *s;
 	const struct dns_message *query;
 	const struct attrib_turn *turn;
@@ -815,7 +878,7 @@ static bool choose_learned(struct choice *c, uint32_t node, uint32_t state,
 
 	for (int n = 0; i && n < LEARNED_SCAN; n++) {
 		uint32_t older = s->links[i].older, entry = s->links[i].entry;
-		uint32_t is = ref_state(c->a, s->entries[entry].owner.ref);
+		uint32_t is = owner_state(c->a, &s->entries[entry].owner, c->now);
 
 		if (is == state)
 			return choose_link(c, i, evidence);
@@ -863,7 +926,7 @@ static bool choose_repeat(struct choice *c, uint64_t key)
 {
 	uint32_t i = key_find(c->s, key);
 
-	return i && ref_state(c->a, c->s->entries[i].owner.ref) == TAG_WAITING &&
+	return i && owner_state(c->a, &c->s->entries[i].owner, c->now) == TAG_WAITING &&
 	       choose_entry(c, i, ATTRIB_REPEAT);
 }
 
@@ -903,7 +966,7 @@ static bool turn_trusted(const struct attrib *a)
 static bool choose_turn(struct choice *c)
 {
 	if (!turn_speaks(c->turn) || !turn_trusted(c->a) ||
-	    ref_state(c->a, c->turn->owner.ref) == TAG_FREE)
+	    owner_state(c->a, &c->turn->owner, c->now) == TAG_FREE)
 		return false;
 	if (c->query->name.labels == 0 && c->query->qtype == DNS_TYPE_NS)
 		return false;
@@ -912,9 +975,9 @@ static bool choose_turn(struct choice *c)
 	return true;
 }
 
-bool attrib_connection(const struct attrib *a, const struct attrib_turn *turn)
+bool attrib_connection(const struct attrib *a, uint32_t now, const struct attrib_turn *turn)
 {
-	if (!turn_speaks(turn) || ref_state(a, turn->owner.ref) != TAG_WAITING)
+	if (!turn_speaks(turn) || owner_state(a, &turn->owner, now) != TAG_WAITING)
 		return false;
 	return turn_trusted(a) || atomic_load_explicit(&a->waiting, memory_order_relaxed) == 1;
 }
@@ -924,6 +987,7 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 			   struct attrib_decision *decision)
 {
 	struct choice c = {.a = a,
+			   .now = now,
 			   .query = query,
 			   .turn = turn,
 			   .from = query->name.underscore && query->name.labels > 1,
@@ -945,8 +1009,7 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 		choose_turn(&c);
 }
 
-/* ---- what an answer teaches
- * -------------------------------------------------------------------------------- */
+/* ---- what an answer teaches ---- */
 
 static bool already_learned(const struct shard *s, uint32_t node, const struct attrib_owner *owner)
 {
@@ -1002,7 +1065,7 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 		entry_drop(s, i);
 	}
 	shard_unlock(s);
-	turn_add(turn, i ? &l.owner : NULL);
+	attrib_turn_add(turn, i ? &l.owner : NULL);
 	if (i)
 		dns_learned_names(&a->key, msg, len, answer, learn, &l);
 }
@@ -1051,9 +1114,15 @@ void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *que
 
 /* ---- figures ---- */
 
+uint64_t attrib_lost(const struct attrib *a)
+{
+	return atomic_load_explicit(&a->lost, memory_order_relaxed);
+}
+
 void attrib_usage(struct attrib *a, struct attrib_usage *usage)
 {
 	memset(usage, 0, sizeof(*usage));
+	usage->evicted = atomic_load(&a->evicted);
 	for (int i = 0; i < SHARDS; i++) {
 		struct shard *s = &a->shard[i];
 
@@ -1062,7 +1131,6 @@ void attrib_usage(struct attrib *a, struct attrib_usage *usage)
 		usage->answered += s->count[CLASS_ANSWERED];
 		usage->learned += s->count[CLASS_LEARNED];
 		usage->upstream += s->count[CLASS_UPSTREAM];
-		usage->evicted += s->evicted;
 		shard_unlock(s);
 	}
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Attribution: which client caused this upstream query? Events in, decisions out. Pure: no socket,
- * no clock, no allocation; its memory and the time are given to it. Safe for any number of threads;
- * no call blocks on anything but a short critical section of another call.
+ * Attribution: which client caused this upstream query? Events in, decisions out. Pure: no socket, no clock, no
+ * allocation; its memory and the time are given to it. Safe for any number of threads; no call blocks on anything
+ * but a short critical section of another call.
  *
  * Four events feed it, told apart by a message's QR bit and its direction alone:
  *
@@ -13,21 +13,21 @@
  *
  * Evidence, in the order of its weight (enum attrib_evidence):
  *   repeat    the same question with the same ID on the same socket keeps its owner
- *   exact     a client waits for the same name and type, or else the same name. Of several: one not
- * yet charged (the thread's own, else the oldest), else the oldest still waiting learned   an
- * answer to this client's query named it: CNAME and DNAME targets, name servers ancestor  a client
- * waits beneath it: minimised names, DS and DNSKEY, delegations. Of several: the thread's own, else
- * the newest answered  as exact and ancestor, where the client has had its answer a moment ago:
- * prefetches, stale answers turn      the thread received exactly one message in its turn, so this
- * query is of its making; only where this program has been seen to send in the turn in which it
- * received, and never otherwise none      nobody's: the default mark
+ *   exact     a client waits for the same name and type, or else the same name. Of several: one not yet charged
+ *             (the thread's own, else the oldest), else the oldest still waiting
+ *   learned   an answer to this client's query named it: CNAME and DNAME targets, name servers
+ *   ancestor  a client waits beneath it: minimised names, DS and DNSKEY, delegations. Of several: the thread's own,
+ *             else the newest
+ *   answered  as exact and ancestor, where the client has had its answer a moment ago: prefetches, stale answers
+ *   turn      the thread received exactly one message in its turn, so this query is of its making; only where this
+ *             program has been seen to send in the turn in which it received, and never otherwise
+ *   none      nobody's: the default mark
  *
- * Structure. All work on a name happens in the shard of its last two labels, where everything
- * beneath them lies together; top-level domains, which would join all shards, have their index in a
- * shard of their own (the client query is entered there a second time). So an event takes one lock,
- * or two in turn, never nested. In a shard, each client query hangs in the lists of a few nodes
- * (question, name, each ancestor), and a list's head or tail is the decision: no event's cost
- * depends on how many clients or names wait.
+ * Structure. All work on a name happens in the shard of its last two labels, where everything beneath them lies
+ * together; top-level domains, which would join all shards, have their index in a shard of their own (the client
+ * query is entered there a second time). So an event takes one lock, or two in turn, never nested. In a shard,
+ * each client query hangs in the lists of a few nodes (question, name, each ancestor), and a list's head or tail is
+ * the decision: no event's cost depends on how many clients or names wait.
  */
 #ifndef SHIM_ATTRIB_H
 #define SHIM_ATTRIB_H
@@ -46,6 +46,7 @@ enum {
 
 	ATTRIB_WAIT_MS = 30000,	    /* a client that has no answer by then has given up */
 	ATTRIB_ANSWERED_MS = 10000, /* prefetches and stale refreshes come within it */
+	ATTRIB_CLIENT_MS = ATTRIB_WAIT_MS + ATTRIB_ANSWERED_MS, /* nobody is an owner for longer */
 };
 
 enum attrib_evidence {
@@ -79,7 +80,8 @@ struct attrib_owner {
 	int fd; /* the socket that it came in on, and the descriptor's generation */
 	uint32_t fd_gen;
 	uint32_t mark;
-	uint8_t state; /* enum mark_state */
+	uint32_t asked; /* when, ms; set by attrib_client_query */
+	uint8_t state;	/* enum mark_state */
 	uint16_t id;
 };
 
@@ -89,7 +91,7 @@ struct attrib_socket {
 	uint32_t gen;
 };
 
-/* What one thread received since its last event wait. Zeroed at each wait. */
+/* What one thread received since its last event wait; messages is zeroed at each. */
 struct attrib_turn {
 	uint32_t messages;
 	bool owned; /* the newest message has an owner */
@@ -122,7 +124,7 @@ const struct sip_key *attrib_key(const struct attrib *a);
  *
  * @param now   milliseconds of any monotonic clock
  * @param who   flow, socket, ID, and the mark where it is known; ref is filled in
- * @param turn  the receiving thread's
+ * @param turn  the receiving thread's; NULL: none
  */
 void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_message *query,
 			 struct attrib_owner *who, struct attrib_turn *turn);
@@ -140,7 +142,10 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
  * A connection is about to be made, and no question is known yet: is it the owner of the sole
  * message of this turn that causes it? Only where turns can be trusted, or nobody else waits.
  */
-bool attrib_connection(const struct attrib *a, const struct attrib_turn *turn);
+bool attrib_connection(const struct attrib *a, uint32_t now, const struct attrib_turn *turn);
+
+/** A message came in, and joins the thread's turn. owner: its owner, NULL where it has none. */
+void attrib_turn_add(struct attrib_turn *turn, const struct attrib_owner *owner);
 
 /**
  * Keeps a decision for repeats and for the answer, with the owner's mark as it was found out since.
@@ -172,6 +177,9 @@ struct attrib_usage {
 };
 
 void attrib_usage(struct attrib *a, struct attrib_usage *usage);
+
+/** How many clients were given up while they waited, since the table was full. */
+uint64_t attrib_lost(const struct attrib *a);
 
 /** Name of a kind of evidence, as in traces and scenario files. */
 const char *attrib_evidence_name(enum attrib_evidence evidence);

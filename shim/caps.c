@@ -6,6 +6,7 @@
 #include "thread.h"
 
 #include <errno.h>
+#include <linux/securebits.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -13,7 +14,11 @@
 
 enum { BIT_WORD = CAP_NET_ADMIN / 32 };
 
-#define BIT (1U << (CAP_NET_ADMIN % 32))
+/* Linux 5.17 for setsockopt (079925cce1d0), 5.18 for the control message (91f0d8a4813a). */
+enum { KERNEL_MARK_NET_RAW = 0x0512 };
+
+#define NET_RAW (1U << CAP_NET_RAW)
+#define BIT	(1U << (CAP_NET_ADMIN % 32))
 
 static bool wanted(void)
 {
@@ -40,6 +45,17 @@ static bool set(struct __user_cap_data_struct data[CAPS_WORDS])
 	return REAL(capset)(&header, data) == 0;
 }
 
+bool caps_can_mark(void)
+{
+	struct __user_cap_data_struct now[CAPS_WORDS];
+	int saved = errno;
+	bool can = get(now) && (now[BIT_WORD].effective & BIT ||
+				(shim.kernel >= KERNEL_MARK_NET_RAW && now[0].effective & NET_RAW));
+
+	errno = saved;
+	return can;
+}
+
 static bool any_root(void)
 {
 	uid_t real_id, effective, saved;
@@ -60,6 +76,14 @@ void caps_before(struct caps_change *change)
 				       prctl(PR_SET_KEEPCAPS, 1) == 0;
 	}
 	errno = saved;
+}
+
+/* The program runs with securebits under which a change of user leaves capabilities alone (capabilities(7)). */
+static bool fixup_off(void)
+{
+	int bits = prctl(PR_GET_SECUREBITS);
+
+	return bits > 0 && bits & SECBIT_NO_SETUID_FIXUP;
 }
 
 /*
@@ -83,7 +107,7 @@ void caps_after(struct caps_change *change, bool done)
 	if (change->keepcaps_set)
 		prctl(PR_SET_KEEPCAPS, 0);
 	if (done && get(caps)) {
-		if (change->keepcaps_set && change->was_root && !any_root())
+		if (change->keepcaps_set && change->was_root && !any_root() && !fixup_off())
 			only_ours(caps);
 		caps[BIT_WORD].permitted |= BIT;
 		caps[BIT_WORD].effective |= BIT;
@@ -93,18 +117,33 @@ void caps_after(struct caps_change *change, bool done)
 	errno = saved;
 }
 
+/* How many words of each set a version of the interface has (capset(2)); 0: none that we know. */
+static size_t words(uint32_t version)
+{
+	switch (version) {
+	case _LINUX_CAPABILITY_VERSION_1:
+		return _LINUX_CAPABILITY_U32S_1;
+	case _LINUX_CAPABILITY_VERSION_2:
+		return _LINUX_CAPABILITY_U32S_2;
+	case _LINUX_CAPABILITY_VERSION_3:
+		return _LINUX_CAPABILITY_U32S_3;
+	default:
+		return 0;
+	}
+}
+
 cap_user_data_t caps_added(cap_user_header_t header, const cap_user_data_t data,
 			   struct __user_cap_data_struct changed[CAPS_WORDS])
 {
 	struct __user_cap_data_struct now[CAPS_WORDS];
 	int saved = errno;
-	bool keep = wanted() && header && data && header->version == _LINUX_CAPABILITY_VERSION_3 &&
-		    get(now) && now[BIT_WORD].permitted & BIT;
+	bool keep = wanted() && header && data && words(header->version) && get(now) &&
+		    now[BIT_WORD].permitted & BIT;
 
 	errno = saved;
 	if (!keep)
 		return data;
-	memcpy(changed, data, CAPS_WORDS * sizeof(*changed));
+	memcpy(changed, data, words(header->version) * sizeof(*changed));
 	changed[BIT_WORD].permitted |= BIT;
 	changed[BIT_WORD].effective |= BIT;
 	return changed;

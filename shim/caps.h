@@ -3,6 +3,9 @@
  * Keeping the one capability that marks need, CAP_NET_ADMIN, across every way in which resolvers
  * drop their privileges (capabilities(7)), and nothing beside it: the program ends with the set
  * that it would have had, and that one bit.
+ *
+ * Capabilities are each thread's own: a program that has threads before it changes its user keeps the bit only in the
+ * thread that does so (the C library has the others follow past us). None of the resolvers tried does that.
  */
 #ifndef SHIM_CAPS_H
 #define SHIM_CAPS_H
@@ -15,7 +18,6 @@
 struct caps_change {
 	bool active;
 	bool keepcaps_set; /* by us, for the time of the call */
-	bool had;	   /* the bit was permitted before */
 	bool was_root;	   /* one of the three user ids was 0 */
 };
 
@@ -24,6 +26,9 @@ void caps_before(struct caps_change *change);
 
 /** After it; done: whether it succeeded. errno is kept. */
 void caps_after(struct caps_change *change, bool done);
+
+/** May this thread set marks? For telling a firewall's EPERM from a missing capability. errno is kept. */
+bool caps_can_mark(void);
 
 enum { CAPS_WORDS = _LINUX_CAPABILITY_U32S_3 };
 

@@ -109,9 +109,15 @@ static bool parse_dry_run(struct config *c, const char *value)
 	return parse_choice(value, "no", "yes", &c->dry_run);
 }
 
-static bool is_path(const char *value)
+/* A copy of its own: programs that show their state in their title overwrite their environment. */
+static bool parse_path(const char *value, char path[CONFIG_PATH_MAX])
 {
-	return value[0] == '/' && value[1] != '\0' && strlen(value) < 4096;
+	size_t len = strlen(value);
+
+	if (value[0] != '/' || len < 2 || len >= CONFIG_PATH_MAX)
+		return false;
+	memcpy(path, value, len + 1);
+	return true;
 }
 
 static bool parse_log(struct config *c, const char *value)
@@ -123,14 +129,12 @@ static bool parse_log(struct config *c, const char *value)
 		return true;
 	}
 	c->log = LOG_FILE;
-	c->log_path = value;
-	return is_path(value);
+	return parse_path(value, c->log_path);
 }
 
 static bool parse_trace(struct config *c, const char *value)
 {
-	c->trace_path = value;
-	return is_path(value);
+	return parse_path(value, c->trace_path);
 }
 
 static const struct variable variables[] = {
@@ -143,8 +147,9 @@ static const struct variable variables[] = {
 	{"CONNMARK_KEEP_CAPS", "yes or no", parse_keep_caps},
 	{"CONNMARK_DRY_RUN", "yes or no", parse_dry_run},
 	{"CONNMARK_TABLE", "a number from 1024 to 1048576 (client queries)", parse_table},
-	{"CONNMARK_LOG", "stderr, syslog, or the absolute path of a file", parse_log},
-	{"CONNMARK_TRACE", "the absolute path of a file", parse_trace},
+	{"CONNMARK_LOG", "stderr, syslog, or the absolute path of a file (up to 255 characters)",
+	 parse_log},
+	{"CONNMARK_TRACE", "the absolute path of a file (up to 255 characters)", parse_trace},
 };
 
 enum { VARIABLES = sizeof(variables) / sizeof(variables[0]) };

@@ -14,6 +14,8 @@
 enum config_stream { STREAM_FOLLOW, STREAM_FIRST };
 enum config_log { LOG_STDERR, LOG_SYSLOG, LOG_FILE };
 
+enum { CONFIG_WHY_MAX = 512, CONFIG_PATH_MAX = 256 };
+
 struct config {
 	uint32_t mask;	       /* CONNMARK_MASK: the mark bits that are ours */
 	uint32_t default_mark; /* CONNMARK_DEFAULT: for queries that no client caused */
@@ -24,11 +26,9 @@ struct config {
 	bool keep_caps;	     /* CONNMARK_KEEP_CAPS */
 	bool dry_run;	     /* CONNMARK_DRY_RUN */
 	enum config_log log; /* CONNMARK_LOG */
-	const char *log_path;	/* where log is LOG_FILE; points into the environment's value */
-	const char *trace_path; /* CONNMARK_TRACE; NULL: off */
+	char log_path[CONFIG_PATH_MAX];	  /* where log is LOG_FILE */
+	char trace_path[CONFIG_PATH_MAX]; /* CONNMARK_TRACE; empty: off */
 };
-
-enum { CONFIG_WHY_MAX = 512 };
 
 /** The defaults. */
 void config_init(struct config *c);
@@ -40,7 +40,7 @@ const char *config_name(unsigned i);
  * Sets one variable.
  *
  * @param name   with its CONNMARK_ prefix
- * @param value  must live as long as c
+ * @param value  is copied where it is kept
  * @param why    where refused: a sentence with the variable, the value, and what is allowed
  * @return false where the name is unknown or the value is not allowed
  */

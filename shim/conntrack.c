@@ -12,11 +12,13 @@
 #include "thread.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <libnetfilter_conntrack/libnetfilter_conntrack.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <stdbool.h>
+#include <unistd.h>
 
 enum {
 	REQUEST_MAX = 512,
@@ -87,9 +89,22 @@ void conntrack_after_fork(void)
 	thread_self.netlink_made = false;
 }
 
+/* A daemon that has closed its standard descriptors must not find our socket in their place. */
+static int above_standard(int fd)
+{
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	int higher = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), saved = errno;
+
+	REAL(close)(fd);
+	errno = saved;
+	return higher;
+}
+
 static int open_own(struct thread *t)
 {
-	int fd = REAL(socket)(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	int fd = above_standard(
+		REAL(socket)(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
 	struct fd_state *st = fd < 0 ? NULL : fd_get(fd);
 
 	if (fd < 0)
@@ -103,7 +118,8 @@ static int open_own(struct thread *t)
 	own_add(fd);
 	t->netlink = fd;
 	t->netlink_gen = fd_gen(st);
-	t->netlink_fork = atomic_load(&thread_forks);
+	t->netlink_pid = getpid();
+	t->netlink_seq = (uint32_t)t->netlink_pid << 16;
 	t->netlink_made = true;
 	thread_wants_end();
 	return 0;
@@ -111,8 +127,8 @@ static int open_own(struct thread *t)
 
 static int ensure_own(struct thread *t)
 {
-	if (t->netlink_made && t->netlink_fork == atomic_load(&thread_forks) &&
-	    still_ours(t->netlink, t->netlink_gen))
+	/* the process id too: a child made past fork() has the parent's socket, and answers on it are anybody's */
+	if (t->netlink_made && t->netlink_pid == getpid() && still_ours(t->netlink, t->netlink_gen))
 		return 0;
 	t->netlink_made = false;
 	return open_own(t);
@@ -232,7 +248,7 @@ int conntrack_mark(const struct flow *flow, uint16_t zone, uint32_t *mark)
 				    (const struct sockaddr *)&kernel, sizeof(kernel));
 	while (sent < 0 && errno == EINTR);
 	err = sent < 0 ? -errno : receive_reply(t->netlink, t->netlink_seq, mark);
-	if (err && err != -ENOENT && err != -EPERM)
+	if (err && err != -ENOENT)
 		close_own(t); /* whatever state it is in: the next question gets a new one */
 	return err;
 }

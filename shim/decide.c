@@ -2,17 +2,24 @@
 #include "decide.h"
 
 #include "conntrack.h"
+#include "intakes.h"
 #include "log.h"
 #include "trace.h"
 
 #include <errno.h>
 
-/* A TCP client's mark is looked up once a connection: its descriptor remembers. */
+/*
+ * A TCP client's mark is looked up once a connection: its descriptor remembers, with the generation in the same word,
+ * since the number may have gone to another client's connection at any moment.
+ */
+static uint64_t remembered(uint32_t mark, uint32_t gen)
+{
+	return (uint64_t)mark << 32 | (gen << 1 | 1);
+}
+
 static struct fd_state *connection_of(const struct attrib_owner *owner)
 {
-	struct fd_state *st = owner->flow.proto == IPPROTO_TCP ? fd_find(owner->fd) : NULL;
-
-	return st && fd_gen(st) == owner->fd_gen ? st : NULL;
+	return owner->flow.proto == IPPROTO_TCP ? fd_find(owner->fd) : NULL;
 }
 
 static void look_up(struct attrib_owner *owner)
@@ -20,43 +27,59 @@ static void look_up(struct attrib_owner *owner)
 	int err = -ENOENT;
 
 	log_count(LOG_lookups);
-	owner->state = MARK_ABSENT;
 	owner->mark = 0;
 	if (owner->flow.client.family && owner->flow.local.family == owner->flow.client.family)
 		err = conntrack_mark(&owner->flow, shim.config.zone, &owner->mark);
 	if (!err)
 		owner->state = MARK_KNOWN;
 	else if (err == -ENOENT)
-		log_count(LOG_no_entry);
-	else
-		log_cause(err == -EPERM ? LOG_lookup_not_permitted : LOG_lookup_failed, -err);
-	/* What failed may go better the next time; what is not there will not come. */
-	if (err && err != -ENOENT)
-		owner->state = MARK_UNKNOWN;
+		owner->state =
+			MARK_ABSENT; /* and will not come; what failed may go better the next time */
+	if (err)
+		log_cause(err == -ENOENT  ? LOG_no_entry
+			  : err == -EPERM ? LOG_lookup_not_permitted
+					  : LOG_lookup_failed,
+			  -err);
 }
 
 static void know_mark(struct attrib_owner *owner)
 {
-	struct fd_state *connection;
-
 	if (owner->state != MARK_UNKNOWN)
 		return;
-	connection = connection_of(owner);
+	struct fd_state *connection = connection_of(owner);
 	uint64_t known = connection ? atomic_load(&connection->client_mark) : 0;
 
-	if (known) {
-		owner->state = (uint8_t)(known & 0xff);
-		owner->mark = (uint32_t)(known >> 8);
+	if (known && known == remembered((uint32_t)(known >> 32), owner->fd_gen)) {
+		owner->state = MARK_KNOWN;
+		owner->mark = (uint32_t)(known >> 32);
 		return;
 	}
 	look_up(owner);
 	if (connection && owner->state == MARK_KNOWN)
-		atomic_store(&connection->client_mark, (uint64_t)owner->mark << 8 | owner->state);
+		atomic_store(&connection->client_mark, remembered(owner->mark, owner->fd_gen));
 }
 
 static uint32_t mark_of(const struct attrib_owner *owner)
 {
 	return owner->state == MARK_KNOWN ? owner->mark : shim.config.default_mark;
+}
+
+/* Everything that anybody has received is in the table now, the turn's newest message with it. */
+static void gather(struct thread *t)
+{
+	intakes_empty(shim.attrib);
+	if (t->turn_query && t->turn.messages)
+		t->turn.owned = intake_owner(t->intake, t->turn_query, &t->turn.owner);
+	t->turn_query = 0;
+}
+
+static void say_losses(void)
+{
+	static _Atomic uint64_t said;
+	uint64_t lost = attrib_lost(shim.attrib);
+
+	if (lost != atomic_exchange(&said, lost))
+		log_cause(LOG_table_full, 0);
 }
 
 uint32_t decide_query(struct thread *t, int fd, const struct fd_state *st,
@@ -66,8 +89,10 @@ uint32_t decide_query(struct thread *t, int fd, const struct fd_state *st,
 	struct attrib_decision decision;
 	uint32_t now = thread_now_ms(), mark = shim.config.default_mark;
 
+	gather(t);
 	attrib_upstream_query(shim.attrib, now, query, socket, &t->turn, &decision);
 	log_count((enum log_counter)(LOG_evidence_none + (int)decision.evidence));
+	say_losses();
 	if (decision.evidence != ATTRIB_NONE) {
 		know_mark(&decision.owner);
 		attrib_commit(shim.attrib, now, query, socket, &decision);
@@ -77,9 +102,10 @@ uint32_t decide_query(struct thread *t, int fd, const struct fd_state *st,
 	return mark;
 }
 
-uint32_t decide_connect(struct thread *t)
+uint32_t decide_connection(struct thread *t)
 {
-	if (!attrib_connection(shim.attrib, &t->turn))
+	gather(t);
+	if (!attrib_connection(shim.attrib, thread_now_ms(), &t->turn))
 		return shim.config.default_mark;
 	know_mark(&t->turn.owner);
 	return mark_of(&t->turn.owner);

@@ -16,8 +16,9 @@
 uint32_t decide_query(struct thread *t, int fd, const struct fd_state *st,
 		      const struct dns_message *query);
 
-/** The mark of a connection about to be made, when no question is known yet: the thread's turn
- * alone can tell. */
-uint32_t decide_connect(struct thread *t);
+/**
+ * The mark of a connection, or of bytes on one, whose question is not known (yet): the thread's turn alone can tell.
+ */
+uint32_t decide_connection(struct thread *t);
 
 #endif

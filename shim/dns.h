@@ -60,6 +60,13 @@ static inline uint64_t dns_name_hash(const struct dns_name *name)
  */
 bool dns_parse(const struct sip_key *key, const uint8_t *msg, size_t len, struct dns_message *out);
 
+/**
+ * Where the question of a standard query or its answer ends, without looking at what it says.
+ *
+ * @return 0 where dns_parse would refuse the message
+ */
+size_t dns_question_end(const uint8_t *msg, size_t len);
+
 /** Could these bytes be the start of a DNS message of any opcode? For streams: what is not is left
  * alone for good. */
 bool dns_plausible(const uint8_t *msg, size_t len);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "fdtab.h"
 
+#include "log.h"
+
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,8 +18,7 @@ enum {
 static _Atomic(struct fd_state *) pages[PAGES];
 static pthread_mutex_t locks[LOCKS] = {[0 ... LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER};
 
-/* ---- held messages
- * ----------------------------------------------------------------------------------------- */
+/* ---- held messages ---- */
 
 /* A bit a slot, set: taken. No lock, so that a close() in a signal handler may give one back. */
 static _Atomic uint64_t held_taken[HELD_SLOTS / 64];
@@ -60,6 +61,7 @@ static uint8_t *held_take(void)
 				return pool + (size_t)(word * 64 + bit) * STREAM_HELD_MAX;
 		}
 	}
+	log_cause(LOG_held_full, 0);
 	return NULL;
 }
 
@@ -72,8 +74,7 @@ static void held_give(uint8_t *slot)
 
 const struct stream_store fd_store = {held_take, held_give};
 
-/* ---- the table
- * --------------------------------------------------------------------------------------------- */
+/* ---- the table ---- */
 
 static struct fd_state *page_make(unsigned page)
 {
@@ -176,17 +177,14 @@ void fd_copy(int from, int to)
 	struct fd_state *old = fd_find(from), *new;
 
 	fd_forget(to);
-	if (!old || !(new = fd_get(to)))
+	if (!old || !(new = fd_get(to)) || (fd_flags(old) & FD_KIND) == FD_OURS)
 		return;
-	uint32_t flags = fd_flags(old);
-
-	if ((flags & FD_KIND) == FD_OURS)
-		return;
+	atomic_fetch_and(&old->flags, ~(uint32_t)(FD_CURRENT | FD_BASE));
+	fd_set_flags(old, FD_SHARED);
 	new->local = old->local;
+	new->self = old->self;
 	new->peer = old->peer;
-	/* two numbers, one socket: what it is marked with can change behind either's back */
-	atomic_store_explicit(&new->flags, flags & ~(uint32_t)(FD_BASE | FD_MARKED),
-			      memory_order_release);
+	atomic_store_explicit(&new->flags, fd_flags(old), memory_order_release);
 }
 
 void fd_after_fork(void)

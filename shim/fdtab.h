@@ -29,17 +29,25 @@ enum {
 	FD_INET6 = 1 << 3,
 	FD_CONNECTED = 1 << 4, /* UDP: has a peer */
 	FD_PEER6 = 1 << 5,     /* ... and it is IPv6, not v4-mapped */
-	FD_SENT = 1 << 6,      /* an upstream query has left by it */
-	FD_SERVER = 1 << 7, /* the receiving side has been looked at: its local address is known, or
-			       asked for */
-	FD_LOCAL = 1 << 8,  /* we asked the kernel for each datagram's destination, and hide it */
-	FD_BLOCKING = 1 << 9, /* receiving waits: each receive starts a new turn */
-	FD_BASE = 1 << 10,    /* base_mark is known */
-	FD_MARKED = 1 << 11,  /* current_mark was set by us */
-	FD_PEER = 1 << 12,    /* TCP: peer and local are known */
-	FD_FIRST = 1 << 13,   /* CONNMARK_STREAM=first: the connection has its mark for good */
-	FD_LIVE = 1 << 14,    /* TCP: a query's bytes have been handed to the kernel */
-	FD_PROMPT = 1 << 15,  /* ... which sends them at once */
+	FD_SENT =
+		1 << 6, /* an upstream query has left by it, or it was connected as a TCP client */
+	FD_SERVER =
+		1
+		<< 7, /* the receiving side has been looked at: its local address is known, or asked for */
+	FD_LOCAL = 1 << 8,     /* each datagram's destination comes with it: hidden, unless ... */
+	FD_ASKED = 1 << 9,     /* ... the program asked for it too */
+	FD_BLOCKING = 1 << 10, /* receiving waits: each receive starts a new turn */
+	FD_BASE = 1 << 11,     /* base_mark is known */
+	FD_CURRENT = 1 << 12,  /* current_mark is known */
+	FD_MARKED = 1 << 13,   /* ... and was set by us */
+	FD_SHARED =
+		1
+		<< 14, /* another number means the same socket: its mark can change behind our back */
+	FD_ENDS = 1 << 15,     /* self and peer are known */
+	FD_ANSWERED = 1 << 16, /* UDP: a client's answer has left by it */
+	FD_LIVE = 1 << 17,     /* TCP: a query's bytes have been handed to the kernel */
+	FD_PROMPT = 1 << 18,   /* TCP: what is written is sent at once */
+	FD_FIRST = 1 << 19,    /* CONNMARK_STREAM=first: the connection has its mark for good */
 };
 
 struct fd_state {
@@ -48,12 +56,12 @@ struct fd_state {
 		gen; /* counts births and ends: tells the sockets apart that bear one number */
 	/* the socket's SO_MARK: as the program set it, and as it is now */
 	_Atomic uint32_t base_mark, current_mark;
-	/* the mark of the client at the other end, once looked up (TCP): value << 8 | enum
-	 * mark_state */
+	/* the mark of the client at the other end, once looked up (TCP): see decide.c */
 	_Atomic uint64_t client_mark;
-	struct endpoint local, peer; /* written before FD_SERVER or FD_PEER is set */
-	struct stream rx, tx;	     /* under fd_lock_streams */
-	uint32_t stream_gen;	     /* the descriptor that they belong to */
+	struct endpoint local;	    /* where it is bound; written before FD_SERVER is set */
+	struct endpoint self, peer; /* the ends of a connection; written before FD_ENDS is set */
+	struct stream rx, tx;	    /* under fd_lock_streams */
+	uint32_t stream_gen;	    /* the descriptor that they belong to */
 };
 
 /** The state of a descriptor; NULL where there is none and cannot be one. */

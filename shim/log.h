@@ -17,41 +17,44 @@ enum { LOG_PERIOD_S = 60 };
 /*
  * LOG_COUNTER(name): counted only.  LOG_CAUSE(name, what, remedy): counted and said.
  */
-#define LOG_COUNTERS                                                                                         \
-	LOG_COUNTER(client_queries)                                                                          \
-	LOG_COUNTER(evidence_none)                                                                           \
-	LOG_COUNTER(evidence_repeat)                                                                         \
-	LOG_COUNTER(evidence_exact)                                                                          \
-	LOG_COUNTER(evidence_learned)                                                                        \
-	LOG_COUNTER(evidence_ancestor)                                                                       \
-	LOG_COUNTER(evidence_answered)                                                                       \
-	LOG_COUNTER(evidence_turn)                                                                           \
-	LOG_COUNTER(lookups)                                                                                 \
-	LOG_COUNTER(stream_waits)                                                                            \
-	LOG_COUNTER(no_entry)                                                                                \
-	LOG_CAUSE(                                                                                           \
-		mark_not_permitted,                                                                          \
-		"not permitted: a mark could not be set (SO_MARK needs CAP_NET_ADMIN)",                      \
-		"let the resolver keep CAP_NET_ADMIN: CONNMARK_KEEP_CAPS=yes, or AmbientCapabilities= and "  \
-		"CapabilityBoundingSet= of its unit")                                                        \
-	LOG_CAUSE(                                                                                           \
-		lookup_not_permitted,                                                                        \
-		"not permitted: conntrack may not be asked (it needs CAP_NET_ADMIN)",                        \
-		"let the resolver keep CAP_NET_ADMIN: CONNMARK_KEEP_CAPS=yes, or AmbientCapabilities= and "  \
-		"CapabilityBoundingSet= of its unit")                                                        \
-	LOG_CAUSE(                                                                                           \
-		lookup_failed, "conntrack could not be asked",                                               \
-		"check that nf_conntrack_netlink is there and that the unit's RestrictAddressFamilies= has " \
-		"AF_NETLINK")                                                                                \
-	LOG_CAUSE(mark_failed, "a mark could not be set",                                                    \
-		  "see the error; the query left unmarked")                                                  \
-	LOG_CAUSE(caps_failed, "CAP_NET_ADMIN could not be kept across the change of user",                  \
-		  "check the unit's CapabilityBoundingSet= and NoNewPrivileges=")                            \
-	LOG_CAUSE(table_failed, "no memory for the table of clients: marking is off",                        \
-		  "lower CONNMARK_TABLE")                                                                    \
-	LOG_CAUSE(fork_failed,                                                                               \
-		  "forked in a signal handler amid a decision: this child marks nothing",                    \
+/* clang-format off */
+#define LOG_CAP_REMEDY \
+	"let the resolver keep CAP_NET_ADMIN: CONNMARK_KEEP_CAPS=yes, or AmbientCapabilities= and " \
+	"CapabilityBoundingSet= of its unit"
+
+#define LOG_COUNTERS \
+	LOG_COUNTER(client_queries) \
+	LOG_COUNTER(evidence_none) \
+	LOG_COUNTER(evidence_repeat) \
+	LOG_COUNTER(evidence_exact) \
+	LOG_COUNTER(evidence_learned) \
+	LOG_COUNTER(evidence_ancestor) \
+	LOG_COUNTER(evidence_answered) \
+	LOG_COUNTER(evidence_turn) \
+	LOG_COUNTER(lookups) \
+	LOG_COUNTER(stream_waits) \
+	LOG_COUNTER(stream_conflicts) \
+	LOG_CAUSE(no_entry, "conntrack has no entry for a client's flow: its queries leave with the default mark", \
+		  "check that no rule exempts it (notrack), and its zone (CONNMARK_ZONE); clients on this host " \
+		  "need none") \
+	LOG_CAUSE(mark_not_permitted, "not permitted: a mark could not be set", LOG_CAP_REMEDY) \
+	LOG_CAUSE(lookup_not_permitted, "not permitted: conntrack may not be asked", LOG_CAP_REMEDY) \
+	LOG_CAUSE(lookup_failed, "conntrack could not be asked", \
+		  "check that nf_conntrack_netlink is there and that the unit's RestrictAddressFamilies= has " \
+		  "AF_NETLINK") \
+	LOG_CAUSE(mark_failed, "a mark could not be set", "see the error; the query left unmarked") \
+	LOG_CAUSE(stale_mark, "a query was not sent: its socket bears another client's mark, which cannot be " \
+			      "changed", LOG_CAP_REMEDY) \
+	LOG_CAUSE(caps_failed, "CAP_NET_ADMIN could not be kept across the change of user", \
+		  "check the unit's CapabilityBoundingSet= and NoNewPrivileges=") \
+	LOG_CAUSE(held_full, "too many half-received messages on connections: a client's query went unseen", \
+		  "lower the resolver's TCP timeouts") \
+	LOG_CAUSE(table_full, "the table of clients is full: the oldest went before their time", \
+		  "raise CONNMARK_TABLE") \
+	LOG_CAUSE(table_failed, "no memory for the table of clients: marking is off", "lower CONNMARK_TABLE") \
+	LOG_CAUSE(fork_failed, "forked in a signal handler amid a decision: this child marks nothing", \
 		  "fork outside of signal handlers")
+/* clang-format on */
 
 enum log_counter {
 #define LOG_COUNTER(name)	      LOG_##name,

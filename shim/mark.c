@@ -9,22 +9,40 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/ioctl.h>
 
-/* Linux 5.4: SO_MARK as a control message (c6af0c227a22); 5.16: its route is honoured for IPv6
- * (42dcfd850e51). */
+/* Linux 5.4: SO_MARK as a control message (c6af0c227a22); 5.16: its route is honoured for IPv6 (42dcfd850e51). */
 enum { KERNEL_MARK_CMSG = 0x0504, KERNEL_MARK_CMSG_ROUTE6 = 0x0510 };
 
-static uint32_t base_of(int fd, struct fd_state *st)
+static uint32_t ask(int fd)
+{
+	uint32_t now = 0;
+	socklen_t len = sizeof(now);
+
+	return getsockopt(fd, SOL_SOCKET, SO_MARK, &now, &len) == 0 ? now : 0;
+}
+
+static uint32_t current(int fd, struct fd_state *st)
+{
+	if (!(fd_flags(st) & FD_CURRENT)) {
+		atomic_store_explicit(&st->current_mark, ask(fd), memory_order_relaxed);
+		if (!(fd_flags(st) & FD_SHARED))
+			fd_set_flags(st, FD_CURRENT);
+	}
+	return atomic_load_explicit(&st->current_mark, memory_order_relaxed);
+}
+
+bool mark_is(int fd, struct fd_state *st, uint32_t whole)
+{
+	return current(fd, st) == whole;
+}
+
+/* What the program set, or the socket was born with: known before we first change it. */
+static uint32_t base(int fd, struct fd_state *st)
 {
 	if (!(fd_flags(st) & FD_BASE)) {
-		uint32_t now = 0;
-		socklen_t len = sizeof(now);
-
-		if (getsockopt(fd, SOL_SOCKET, SO_MARK, &now, &len) != 0)
-			now = 0;
-		mark_set_by_program(st, now);
+		atomic_store_explicit(&st->base_mark, current(fd, st), memory_order_relaxed);
+		fd_set_flags(st, FD_BASE);
 	}
 	return atomic_load_explicit(&st->base_mark, memory_order_relaxed);
 }
@@ -33,7 +51,7 @@ uint32_t mark_for(int fd, struct fd_state *st, uint32_t mark)
 {
 	uint32_t mask = shim.config.mask;
 
-	return mask == UINT32_MAX ? mark : (base_of(fd, st) & ~mask) | (mark & mask);
+	return mask == UINT32_MAX ? mark : (base(fd, st) & ~mask) | (mark & mask);
 }
 
 bool mark_needs_socket(const struct fd_state *st)
@@ -44,28 +62,43 @@ bool mark_needs_socket(const struct fd_state *st)
 		return true;
 	if (!(flags & FD_INET6))
 		return false;
-	/* A connected IPv6 socket sends by its cached route, whatever the message says (measured
-	 * on 6.18). */
+	/* A connected IPv6 socket sends by its cached route, whatever the message says (measured on 6.18). */
 	return (flags & FD_CONNECTED && flags & FD_PEER6) || shim.kernel < KERNEL_MARK_CMSG_ROUTE6;
 }
 
-bool mark_socket(int fd, struct fd_state *st, uint32_t whole)
+/* Several threads may mark one socket: what is noted must be what was set last. */
+static int set(int fd, struct fd_state *st, uint32_t whole)
 {
-	if (mark_is_current(st, whole))
-		return true;
+	int error = 0;
+
+	fd_lock_streams(st, fd);
 	if (REAL(setsockopt)(fd, SOL_SOCKET, SO_MARK, &whole, sizeof(whole)) != 0) {
-		log_cause(errno == EPERM ? LOG_mark_not_permitted : LOG_mark_failed, errno);
-		return false;
+		error = errno;
+	} else {
+		atomic_store_explicit(&st->current_mark, whole, memory_order_relaxed);
+		fd_set_flags(st, FD_MARKED);
 	}
-	atomic_store_explicit(&st->current_mark, whole, memory_order_relaxed);
-	fd_set_flags(st, FD_MARKED);
-	return true;
+	fd_unlock_streams(fd);
+	return error;
+}
+
+enum marking mark_socket(int fd, struct fd_state *st, uint32_t whole)
+{
+	if (mark_is(fd, st, whole))
+		return MARK_DONE;
+	int error = set(fd, st, whole);
+
+	if (!error)
+		return MARK_DONE;
+	log_cause(error == EPERM ? LOG_mark_not_permitted : LOG_mark_failed, error);
+	return mark_is(fd, st, mark_for(fd, st, shim.config.default_mark)) ? MARK_FAILED
+									   : MARK_STALE;
 }
 
 /*
- * Once a connection. Nagle's algorithm (RFC 1122, section 4.2.3.4) would keep a query back until
- * the one before is acknowledged, and by then the mark may be another's. TCP_NOTSENT_LOWAT (tcp(7),
- * Linux 3.12): the connection is writable only while nothing waits to be sent.
+ * For connections that change hands. Nagle's algorithm (RFC 1122, section 4.2.3.4) would keep a query back until the
+ * one before is acknowledged, and by then the mark may be another's. TCP_NOTSENT_LOWAT (tcp(7), Linux 3.12): the
+ * connection is writable only while nothing waits to be sent.
  */
 static void send_at_once(int fd, struct fd_state *st)
 {
@@ -78,7 +111,6 @@ static void send_at_once(int fd, struct fd_state *st)
 	fd_set_flags(st, FD_PROMPT);
 }
 
-/* Bytes written but not sent yet: the connection is still being made, or its window is full. */
 static bool has_unsent(int fd)
 {
 	int unsent = 0;
@@ -94,31 +126,36 @@ static int ready_now(int fd)
 	return REAL(poll)(&p, 1, 0) > 0 ? p.revents : 0;
 }
 
-bool mark_connection(int fd, struct fd_state *st, uint32_t whole)
+enum marking mark_connection(int fd, struct fd_state *st, uint32_t whole)
 {
 	bool live = fd_flags(st) & FD_LIVE;
 
-	send_at_once(fd, st);
 	fd_set_flags(st, FD_LIVE);
-	if (mark_is_current(st, whole))
-		return true;
-	while (live && has_unsent(fd)) {
-		int ready = ready_now(fd);
+	if (mark_is(fd, st, whole))
+		return MARK_DONE;
+	if (!live)
+		return mark_socket(fd, st, whole);
+	send_at_once(fd, st);
 
-		if (ready & (POLLERR | POLLHUP))
-			return true; /* nothing will leave any more; the write says why */
-		if (!ready) {
-			log_count(LOG_stream_waits);
-			return false;
-		}
+	int ready = ready_now(fd);
+
+	if (!ready) {
+		log_count(LOG_stream_waits);
+		return MARK_LATER;
 	}
-	mark_socket(fd, st, whole);
-	return true;
+	if (ready & (POLLERR | POLLHUP))
+		return MARK_DONE; /* nothing will leave any more; the write says why */
+	if (has_unsent(fd)) {
+		/* Writable all the same: shut down, or the limit is not ours. No mark, rather than another client's. */
+		log_count(LOG_stream_conflicts);
+		whole = mark_for(fd, st, shim.config.default_mark);
+	}
+	return mark_socket(fd, st, whole);
 }
 
 void mark_set_by_program(struct fd_state *st, uint32_t whole)
 {
 	atomic_store_explicit(&st->base_mark, whole, memory_order_relaxed);
 	atomic_store_explicit(&st->current_mark, whole, memory_order_relaxed);
-	fd_set_flags(st, FD_BASE);
+	fd_set_flags(st, FD_BASE | (fd_flags(st) & FD_SHARED ? 0 : FD_CURRENT));
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Putting a mark on what leaves: as a control message on a datagram, by setsockopt on a connection.
- * Which bits are ours says CONNMARK_MASK; the others stay as the program or its surroundings set
- * them.
+ * Putting a mark on what leaves: as a control message on a datagram, by setsockopt on a connection. Which bits are
+ * ours says CONNMARK_MASK; the others stay as the program or its surroundings set them.
  */
 #ifndef SHIM_MARK_H
 #define SHIM_MARK_H
@@ -12,38 +11,34 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** The whole mark of a socket whose bits of ours are to be `mark`. May ask the kernel, once a
- * socket. */
+/* What comes of marking a socket. */
+enum marking {
+	MARK_DONE, /* it has the mark now */
+	MARK_FAILED, /* it could not be set; the socket bears no other client's, so what is sent may leave */
+	MARK_STALE, /* it could not be set, and the socket bears another client's: nothing may leave */
+	MARK_LATER, /* bytes of another mark must leave first: the connection is not writable until they have */
+};
+
+/** The whole mark of a socket whose bits of ours are to be `mark`. May ask the kernel, once a socket. */
 uint32_t mark_for(int fd, struct fd_state *st, uint32_t mark);
 
-/** Does a datagram need help to bear this mark, or has its socket got it already? */
-static inline bool mark_is_current(const struct fd_state *st, uint32_t whole)
-{
-	return atomic_load_explicit(&st->current_mark, memory_order_relaxed) == whole;
-}
+/** Does the socket have this mark? May ask the kernel, once a socket (always where it is shared by dup). */
+bool mark_is(int fd, struct fd_state *st, uint32_t whole);
 
 /**
- * Does the mark on a datagram of this socket have to be set on the socket too? Where a control
- * message alone would leave by the route of another mark, or is not understood by this kernel.
+ * Does the mark on a datagram of this socket have to be set on the socket too? Where a control message alone would
+ * leave by the route of another mark, or is not understood by this kernel.
  */
 bool mark_needs_socket(const struct fd_state *st);
 
-/**
- * Sets the socket's own mark, where it is not that already. What fails is counted and said.
- *
- * @return false where the socket does not have the mark now
- */
-bool mark_socket(int fd, struct fd_state *st, uint32_t whole);
+/** Sets the socket's own mark, where it is not that already. What fails is counted and said. */
+enum marking mark_socket(int fd, struct fd_state *st, uint32_t whole);
 
 /**
- * Marks a connection for the query whose bytes come next. The kernel reads a connection's mark when
- * a segment leaves, not when it is written, so the bytes of queries before must have left when it
- * changes.
- *
- * @return false where they have not yet: the connection is not writable then (poll(2)), and will be
- * as soon as they have
+ * Marks a connection for the bytes that come next. The kernel reads a connection's mark when a segment leaves, not
+ * when it is written, so what was written before must have left when it changes.
  */
-bool mark_connection(int fd, struct fd_state *st, uint32_t whole);
+enum marking mark_connection(int fd, struct fd_state *st, uint32_t whole);
 
 /** The program set SO_MARK itself. */
 void mark_set_by_program(struct fd_state *st, uint32_t whole);

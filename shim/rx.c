@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "rx.h"
 
+#include "intakes.h"
 #include "iov.h"
 #include "log.h"
 #include "real.h"
@@ -26,8 +27,22 @@ struct arrival {
 	struct endpoint from, to;
 };
 
-static void client_query(const struct arrival *in, const struct dns_message *query)
+/*
+ * Does this socket serve clients? On one that sends queries upstream, a "query" that comes in is somebody's trick: its
+ * sender would be taken for a client, and the mark of that flow is another client's.
+ */
+static bool serves_clients(const struct fd_state *st)
 {
+	uint32_t flags = fd_flags(st);
+
+	return !(flags & FD_SENT) || flags & FD_ANSWERED;
+}
+
+static void client_query(const struct arrival *in, const uint8_t *msg, size_t end)
+{
+	struct thread *t = in->t;
+	struct intake *intake = intakes_own(t);
+	struct dns_message query;
 	struct attrib_owner who = {
 		.flow = {.client = in->from, .local = in->to, .proto = in->proto},
 		.fd = in->fd,
@@ -35,39 +50,56 @@ static void client_query(const struct arrival *in, const struct dns_message *que
 	};
 
 	log_count(LOG_client_queries);
-	attrib_client_query(shim.attrib, thread_now_ms(), query, &who, &in->t->turn);
+	t->turn_query = 0;
+	if (!intake) {
+		if (dns_parse(attrib_key(shim.attrib), msg, end, &query))
+			attrib_client_query(shim.attrib, thread_now_ms(), &query, &who, &t->turn);
+		return;
+	}
+	t->turn_query = intake_query(intake, shim.attrib, thread_now_ms(), msg, end, &who);
+	attrib_turn_add(&t->turn, NULL);
+}
+
+static void upstream_answer(const struct arrival *in, const uint8_t *msg, size_t have)
+{
+	struct attrib_socket socket = {.fd = in->fd, .gen = fd_gen(in->st)};
+	struct dns_message answer;
+
+	if (!dns_parse(attrib_key(shim.attrib), msg, have, &answer))
+		return;
+	in->t->turn_query = 0;
+	attrib_upstream_answer(shim.attrib, thread_now_ms(), &answer, msg, have, socket,
+			       &in->t->turn);
 }
 
 static void arrived(const struct arrival *in, const uint8_t *msg, size_t have)
 {
-	struct attrib_socket socket = {.fd = in->fd, .gen = fd_gen(in->st)};
-	struct dns_message parsed;
+	size_t end = dns_question_end(msg, have);
 
-	if (!dns_parse(attrib_key(shim.attrib), msg, have, &parsed))
+	if (!end)
 		return;
-	if (parsed.answer)
-		attrib_upstream_answer(shim.attrib, thread_now_ms(), &parsed, msg, have, socket,
-				       &in->t->turn);
-	else
-		client_query(in, &parsed);
+	if (msg[2] & 0x80)
+		upstream_answer(in, msg, have);
+	else if (serves_clients(in->st))
+		client_query(in, msg, end);
 }
 
-/* ---- datagrams
- * --------------------------------------------------------------------------------------------- */
+/* ---- datagrams ---- */
 
 /* A connected socket's sender is its peer; a bound one's datagrams come to where it is bound. */
 static void complete_ends(struct arrival *in)
 {
 	if (!in->from.family && fd_flags(in->st) & FD_CONNECTED && sock_ends(in->fd, in->st)) {
 		in->from = in->st->peer;
-		in->to = in->st->local;
+		in->to = in->st->self;
 	}
 	if (!in->to.family && fd_flags(in->st) & FD_SERVER && !in->st->local.wildcard)
 		in->to = in->st->local;
 }
 
 static void datagram_arrived(struct thread *t, struct fd_state *st, int fd,
-			     const struct msghdr *msg, size_t n, const struct endpoint *local)
+			     const struct msghdr *msg, socklen_t name_room, size_t n,
+			     const struct endpoint *local)
 {
 	struct arrival in = {.t = t, .st = st, .fd = fd, .proto = IPPROTO_UDP, .to = *local};
 	uint8_t scratch[WHOLE_MAX];
@@ -85,7 +117,7 @@ static void datagram_arrived(struct thread *t, struct fd_state *st, int fd,
 		return;
 	if (!(data[2] & 0x80)) { /* only clients' addresses matter */
 		if (msg->msg_name)
-			endpoint_from(&in.from, msg->msg_name, msg->msg_namelen);
+			endpoint_from(&in.from, msg->msg_name, name_room);
 		complete_ends(&in);
 	}
 	arrived(&in, data, have);
@@ -100,18 +132,21 @@ static void stream_message(void *ctx, const uint8_t *msg, size_t have, size_t le
 	(void)length;
 	if (have > 2 && !(msg[2] & 0x80) && !in->from.family && sock_ends(in->fd, in->st)) {
 		in->from = in->st->peer;
-		in->to = in->st->local;
+		in->to = in->st->self;
 	}
 	arrived(in, msg, have);
 }
 
 static void stream_arrived(struct thread *t, struct fd_state *st, int fd, const struct msghdr *msg,
-			   size_t n)
+			   size_t n, bool discarded)
 {
 	struct arrival in = {.t = t, .st = st, .fd = fd, .proto = IPPROTO_TCP};
 
 	fd_lock_streams(st, fd);
-	for (size_t i = 0; i < msg->msg_iovlen && n; i++) {
+	if (discarded && n)
+		st->rx.alien =
+			true; /* MSG_TRUNC (tcp(7)): gone unread, and with it our place in the stream */
+	for (size_t i = 0; i < msg->msg_iovlen && n && !st->rx.alien; i++) {
 		size_t piece = msg->msg_iov[i].iov_len < n ? msg->msg_iov[i].iov_len : n;
 
 		stream_feed(&st->rx, &fd_store, msg->msg_iov[i].iov_base, piece, stream_message,
@@ -121,8 +156,7 @@ static void stream_arrived(struct thread *t, struct fd_state *st, int fd, const 
 	fd_unlock_streams(fd);
 }
 
-/* ---- one receive
- * ------------------------------------------------------------------------------------------- */
+/* ---- one receive ---- */
 
 /* A UDP socket that has sent no query may be a server's: then the ends of each datagram must be
  * known. */
@@ -167,6 +201,8 @@ bool rx_begin(struct rx *rx, int fd, const struct msghdr *app, int flags)
 	rx->own_control = prepare(fd, st, flags);
 	rx->own_name = needs_ends(fd_flags(st)) && !app->msg_name;
 	rx->observe = !(flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB));
+	rx->discards = flags & MSG_TRUNC && (fd_flags(st) & FD_KIND) == FD_TCP;
+	rx->name_room = rx->own_name ? sizeof(rx->name) : app->msg_namelen;
 	rx->gen = fd_gen(st);
 	rx->substituted = rx->own_name || rx->own_control;
 	if (rx->substituted)
@@ -186,32 +222,37 @@ ssize_t rx_receive(struct rx *rx, int flags)
 	return REAL(recvmsg)(rx->fd, &rx->msg, flags);
 }
 
-void rx_restore(const struct rx *rx, struct msghdr *app, struct endpoint *local)
+void rx_restore(const struct rx *rx, bool own_name, const struct msghdr *got, struct msghdr *app,
+		struct endpoint *local)
 {
-	int flags = rx->msg.msg_flags;
+	int flags = got->msg_flags;
 	size_t room = app->msg_control ? app->msg_controllen : 0;
 
 	if (rx->own_control)
-		app->msg_controllen = cmsg_hide_local(app->msg_control, room, rx->msg.msg_control,
-						      rx->msg.msg_controllen, true, local, &flags);
+		app->msg_controllen = cmsg_hide_local(
+			app->msg_control, room, got->msg_control, got->msg_controllen,
+			!(fd_flags(rx->st) & FD_ASKED), local, &flags);
 	else
-		app->msg_controllen = rx->msg.msg_controllen;
-	if (!rx->own_name)
-		app->msg_namelen = rx->msg.msg_namelen;
+		app->msg_controllen = got->msg_controllen;
+	if (!own_name)
+		app->msg_namelen = got->msg_namelen;
 	app->msg_flags = flags;
 }
 
-void rx_arrived(const struct rx *rx, const struct msghdr *seen, size_t n,
+void rx_arrived(const struct rx *rx, const struct msghdr *seen, socklen_t name_room, size_t n,
 		const struct endpoint *local)
 {
 	struct thread *t = rx->observe && fd_gen(rx->st) == rx->gen ? thread_enter() : NULL;
 
 	if (!t)
 		return;
+	/* of a longer name the kernel tells the length, and gives what there is room for */
+	socklen_t named = seen->msg_namelen < name_room ? seen->msg_namelen : name_room;
+
 	if ((fd_flags(rx->st) & FD_KIND) == FD_UDP)
-		datagram_arrived(t, rx->st, rx->fd, seen, n, local);
+		datagram_arrived(t, rx->st, rx->fd, seen, named, n, local);
 	else
-		stream_arrived(t, rx->st, rx->fd, seen, n);
+		stream_arrived(t, rx->st, rx->fd, seen, n, rx->discards);
 	thread_leave(t);
 }
 
@@ -223,8 +264,8 @@ ssize_t rx_end(struct rx *rx, struct msghdr *app, ssize_t n)
 	if (n < 0)
 		return n;
 	if (rx->substituted)
-		rx_restore(rx, app, &local);
-	rx_arrived(rx, rx->substituted ? &rx->msg : app, (size_t)n, &local);
+		rx_restore(rx, rx->own_name, &rx->msg, app, &local);
+	rx_arrived(rx, rx->substituted ? &rx->msg : app, rx->name_room, (size_t)n, &local);
 	errno = saved;
 	return n;
 }

@@ -28,6 +28,8 @@ struct rx {
 	bool observe;	  /* what comes in is really taken out of the socket */
 	bool substituted; /* the kernel is given msg, not the program's own */
 	bool own_name, own_control;
+	bool discards;	     /* what comes in goes nowhere (TCP and MSG_TRUNC) */
+	socklen_t name_room; /* for the sender's name */
 	struct msghdr msg;
 	struct sockaddr_storage name;
 	_Alignas(struct cmsghdr) char control[RX_CONTROL];
@@ -53,10 +55,12 @@ ssize_t rx_end(struct rx *rx, struct msghdr *app, ssize_t n);
  * The two halves of rx_end, for batches: leaves the program's header as the kernel would have, had
  * nothing been substituted; and takes note of one message.
  *
- * @param local  where the datagram was sent to, as far as a control message told
+ * @param name_room  room that there was for the sender's name
+ * @param local      where the datagram was sent to, as far as a control message told
  */
-void rx_restore(const struct rx *rx, struct msghdr *app, struct endpoint *local);
-void rx_arrived(const struct rx *rx, const struct msghdr *seen, size_t n,
+void rx_restore(const struct rx *rx, bool own_name, const struct msghdr *got, struct msghdr *app,
+		struct endpoint *local);
+void rx_arrived(const struct rx *rx, const struct msghdr *seen, socklen_t name_room, size_t n,
 		const struct endpoint *local);
 
 /** The same for recvmmsg, all of it (rx_batch.c). */

@@ -9,7 +9,7 @@
 enum {
 	BATCH_MAX = 1024,   /* UIO_MAXIOV: the kernel takes no more at once, whatever it is asked */
 	BATCH_STACK = 32,   /* messages whose buffers lie on the stack */
-	BATCH_CONTROL = 256 /* a message's control buffer */
+	BATCH_CONTROL = 512 /* a message's control buffer */
 };
 
 /* What the kernel is given in place of a message of the program's. */
@@ -36,31 +36,42 @@ static void substitute(const struct rx *rx, const struct mmsghdr *vec, struct mm
 	}
 }
 
-static void arrived(const struct rx *rx, struct mmsghdr *vec, const struct mmsghdr *headers, int n)
+/* The least room for a sender's name in the program's vector. */
+static socklen_t name_room(const struct mmsghdr *vec, unsigned n)
+{
+	socklen_t least = sizeof(struct sockaddr_storage);
+
+	for (unsigned i = 0; i < n; i++)
+		if (vec[i].msg_hdr.msg_name && vec[i].msg_hdr.msg_namelen < least)
+			least = vec[i].msg_hdr.msg_namelen;
+	return least;
+}
+
+static void arrived(const struct rx *rx, struct mmsghdr *vec, const struct mmsghdr *headers,
+		    socklen_t room, int n)
 {
 	for (int i = 0; i < n; i++) {
 		struct endpoint local = {.family = 0};
+		struct msghdr *app = &vec[i].msg_hdr;
 
 		if (headers) {
-			struct rx one = {.own_control = rx->own_control,
-					 .own_name = rx->own_name && !vec[i].msg_hdr.msg_name,
-					 .msg = headers[i].msg_hdr};
-
-			rx_restore(&one, &vec[i].msg_hdr, &local);
+			rx_restore(rx, rx->own_name && !app->msg_name, &headers[i].msg_hdr, app,
+				   &local);
 			vec[i].msg_len = headers[i].msg_len;
 		}
-		rx_arrived(rx, headers ? &headers[i].msg_hdr : &vec[i].msg_hdr, vec[i].msg_len,
-			   &local);
+		rx_arrived(rx, headers ? &headers[i].msg_hdr : app, room, vec[i].msg_len, &local);
 	}
 }
 
 static int receive_with(const struct rx *rx, struct mmsghdr *vec, unsigned n, int flags,
 			struct timespec *timeout, struct mmsghdr *headers, struct slot *slots)
 {
+	socklen_t room = name_room(vec, n);
+
 	substitute(rx, vec, headers, slots, n);
 	int got = REAL(recvmmsg)(rx->fd, headers, n, flags, timeout), saved = errno;
 
-	arrived(rx, vec, headers, got);
+	arrived(rx, vec, headers, room, got);
 	errno = saved;
 	return got;
 }
@@ -106,9 +117,10 @@ int rx_recvmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags, struct ti
 		return n <= BATCH_STACK ? receive_few(&rx, vec, n, flags, timeout)
 					: receive_many(&rx, vec, n, flags, timeout);
 	}
+	socklen_t room = name_room(vec, vlen);
 	int got = REAL(recvmmsg)(fd, vec, vlen, flags, timeout), saved = errno;
 
-	arrived(&rx, vec, NULL, got);
+	arrived(&rx, vec, NULL, room, got);
 	errno = saved;
 	return got;
 }

@@ -33,7 +33,8 @@ void sock_born(int fd, int domain, int type, int protocol)
 	fd_forget(fd);
 	st = fd_get(fd);
 	if (st)
-		fd_set_flags(st, kind_of(domain, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), protocol));
+		fd_set_flags(st, kind_of(domain, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), protocol) |
+					 FD_CURRENT); /* a new socket has no mark */
 }
 
 void sock_accepted(int listener, int fd)
@@ -86,30 +87,32 @@ void sock_connected(struct fd_state *st, const struct sockaddr *to, socklen_t le
 {
 	struct endpoint peer;
 
-	atomic_fetch_and(&st->flags, ~(uint32_t)(FD_CONNECTED | FD_PEER6 | FD_PEER));
+	atomic_fetch_and(&st->flags, ~(uint32_t)(FD_CONNECTED | FD_PEER6 | FD_ENDS));
 	if (endpoint_from(&peer, to, len))
 		fd_set_flags(st, FD_CONNECTED | (peer.family == AF_INET6 ? FD_PEER6 : 0));
 }
 
+void sock_asked_for_local(struct fd_state *st, int level, int name)
+{
+	if ((level == SOL_IP && name == IP_RECVORIGDSTADDR) ||
+	    (level == SOL_IPV6 && name == IPV6_RECVORIGDSTADDR))
+		fd_set_flags(st, FD_ASKED);
+}
+
 /*
- * The destination of each datagram as its header has it, address and port (ip(7),
- * IP_RECVORIGDSTADDR; IPv6 since Linux 2.6.37): the reply side of the conntrack tuple, whatever
- * DNAT, REDIRECT or TPROXY made of it. It is read from the packet, so it is there also for
- * datagrams that came before it was asked for. A program that asked for it itself goes on getting
- * it.
+ * The destination of each datagram as its header has it, address and port (ip(7), IP_RECVORIGDSTADDR; IPv6 since
+ * Linux 2.6.37): the reply side of the conntrack tuple, whatever DNAT, REDIRECT or TPROXY made of it. It is read from
+ * the packet, so it is there also for datagrams that came before it was asked for.
  */
-static bool ask_for_local(int fd, bool inet6)
+static void ask_for_local(int fd, uint32_t flags)
 {
 	int on = 1;
-	bool v4 = option(fd, SOL_IP, IP_RECVORIGDSTADDR) > 0,
-	     v6 = inet6 && option(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR) > 0;
 
-	if (v4 || v6)
-		return false;
+	if (flags & FD_ASKED)
+		return;
 	REAL(setsockopt)(fd, SOL_IP, IP_RECVORIGDSTADDR, &on, sizeof(on));
-	if (inet6)
+	if (flags & FD_INET6)
 		REAL(setsockopt)(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR, &on, sizeof(on));
-	return true;
 }
 
 typedef int name_fn(int fd, struct sockaddr *addr, socklen_t *len);
@@ -123,6 +126,13 @@ static bool ask_end(int fd, name_fn *ask, struct endpoint *end)
 	return ask(fd, (struct sockaddr *)&addr, &len) == 0 && endpoint_from(end, &addr, len);
 }
 
+/* A socket bound to one address receives what was sent there: unless it is a transparent proxy's (IP_TRANSPARENT). */
+static bool takes_any(int fd, const struct fd_state *st)
+{
+	return st->local.wildcard || option(fd, SOL_IP, IP_TRANSPARENT) > 0 ||
+	       (fd_flags(st) & FD_INET6 && option(fd, SOL_IPV6, IPV6_TRANSPARENT) > 0);
+}
+
 void sock_serve(int fd, struct fd_state *st)
 {
 	uint32_t found = FD_SERVER;
@@ -132,9 +142,10 @@ void sock_serve(int fd, struct fd_state *st)
 	uint32_t flags = fd_flags(st);
 
 	if (!(flags & FD_SERVER) && ask_end(fd, getsockname, &st->local) && st->local.port) {
-		if (st->local.wildcard && !(flags & FD_CONNECTED) &&
-		    ask_for_local(fd, flags & FD_INET6))
+		if (!(flags & FD_CONNECTED) && takes_any(fd, st)) {
+			ask_for_local(fd, flags);
 			found |= FD_LOCAL;
+		}
 		if (!(REAL(fcntl)(fd, F_GETFL, 0) & O_NONBLOCK))
 			found |= FD_BLOCKING;
 		fd_set_flags(st, found);
@@ -145,14 +156,18 @@ void sock_serve(int fd, struct fd_state *st)
 
 bool sock_ends(int fd, struct fd_state *st)
 {
+	struct endpoint self, peer;
 	int saved = errno;
 
-	if (fd_flags(st) & FD_PEER)
+	if (fd_flags(st) & FD_ENDS)
 		return true;
-	bool ok = ask_end(fd, getpeername, &st->peer) && ask_end(fd, getsockname, &st->local);
+	bool ok = ask_end(fd, getpeername, &peer) && ask_end(fd, getsockname, &self);
 
-	if (ok)
-		fd_set_flags(st, FD_PEER);
+	if (ok) {
+		st->peer = peer;
+		st->self = self;
+		fd_set_flags(st, FD_ENDS);
+	}
 	errno = saved;
 	return ok;
 }

@@ -20,10 +20,13 @@ void sock_accepted(int listener, int fd);
  * each datagram's. */
 void sock_serve(int fd, struct fd_state *st);
 
+/** The program set a socket option: is it one that it shares with us? Then its messages are not hidden from it. */
+void sock_asked_for_local(struct fd_state *st, int level, int name);
+
 /** Both ends of a TCP connection, or of a connected UDP socket; false where they cannot be told. */
 bool sock_ends(int fd, struct fd_state *st);
 
-/** A connect is about to be tried (before) and was tried (after) on a UDP socket. */
+/** A UDP socket was connected, or by AF_UNSPEC disconnected. */
 void sock_connected(struct fd_state *st, const struct sockaddr *to, socklen_t len);
 
 #endif

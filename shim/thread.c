@@ -3,6 +3,7 @@
 
 #include "conntrack.h"
 #include "fdtab.h"
+#include "intakes.h"
 #include "log.h"
 
 #include <pthread.h>
@@ -11,7 +12,6 @@
 _Thread_local struct thread thread_self __attribute__((tls_model("initial-exec")));
 struct shim shim;
 _Atomic bool shim_ready;
-_Atomic uint32_t thread_forks;
 
 static pthread_key_t end_key;
 
@@ -27,6 +27,7 @@ static void thread_ends(void *unused)
 {
 	(void)unused;
 	conntrack_thread_ends();
+	intakes_thread_ends(&thread_self);
 }
 
 void thread_wants_end(void)
@@ -41,7 +42,6 @@ void thread_wants_end(void)
  */
 static void after_fork_in_child(void)
 {
-	atomic_fetch_add(&thread_forks, 1);
 	if (!atomic_load(&shim_ready))
 		return;
 	if (thread_self.busy) {
@@ -52,6 +52,7 @@ static void after_fork_in_child(void)
 	conntrack_after_fork();
 	fd_after_fork();
 	attrib_after_fork(shim.attrib);
+	intakes_after_fork(&thread_self);
 }
 
 void thread_init(void)

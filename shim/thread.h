@@ -5,11 +5,13 @@
 
 #include "attrib.h"
 #include "config.h"
+#include "intake.h"
 
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct thread {
 	/*
@@ -19,10 +21,15 @@ struct thread {
 	 */
 	volatile sig_atomic_t busy;
 	struct attrib_turn turn;
+	uint32_t
+		turn_query; /* the turn's newest message is this query of the intake (intake_query); 0: it is not */
+	struct intake *intake;
+	unsigned intake_index;
 	/* the netlink socket of conntrack.c: valid while the number is still ours and no fork came
 	 * between */
 	int netlink;
-	uint32_t netlink_gen, netlink_fork;
+	uint32_t netlink_gen;
+	pid_t netlink_pid;
 	bool netlink_made;
 	uint32_t netlink_seq;
 };
@@ -41,9 +48,6 @@ extern struct shim shim;
 /* The constructor is through and the configuration is good: before and otherwise, everything goes
  * straight through. */
 extern _Atomic bool shim_ready;
-
-/* Counts forks on the child's side. */
-extern _Atomic uint32_t thread_forks;
 
 /** Begins work of the shim's own; NULL where there must be none now. */
 static inline struct thread *thread_enter(void)
@@ -73,7 +77,7 @@ uint32_t thread_now_ms(void);
 /** Called once, from the constructor: handlers for fork and for a thread's end. */
 void thread_init(void);
 
-/** A thread that has a netlink socket wants it closed when it ends. */
+/** A thread that has a netlink socket or an intake wants to give it back when it ends. */
 void thread_wants_end(void);
 
 #endif

@@ -18,9 +18,9 @@ static void write_line(const char *line, size_t len)
 
 	if (fd < 0)
 		return;
-	if (REAL(write)(fd, line, len) < 0)
-		errno = 0; /* a trace that cannot be written is no reason for anything; the caller
-			      restores errno */
+	if (REAL(write)(fd, line, len) < 0) {
+		/* a trace that cannot be written is no reason for anything */
+	}
 	REAL(close)(fd);
 }
 
@@ -39,7 +39,7 @@ void trace_decision(int fd, const struct dns_message *query, const struct attrib
 	const struct attrib_owner *owner = &decision->owner;
 	int saved = errno;
 
-	if (!shim.config.trace_path)
+	if (!shim.config.trace_path[0])
 		return;
 	if (owned)
 		format_client(client, owner);

@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every send: what leaves is looked at before the real call (an upstream query gets its mark) and
- * after it (a client's answer ends its wait).
+ * Every send: what leaves is looked at before the real call (an upstream query gets its mark) and after it (a
+ * client's answer ends its wait).
  *
- * Datagrams bear their mark as a control message, so that threads sharing a socket cannot mix
- * theirs; connections bear it as a socket option, set before each query's bytes. Where the kernel
- * refuses the mark, the query leaves without it: the resolver must go on answering.
+ * Datagrams bear their mark as a control message, so that threads sharing a socket cannot mix theirs; connections
+ * bear it as a socket option, set before each query's bytes. Where the kernel refuses the mark, the query leaves
+ * without it, for the resolver must go on answering; but never with another client's.
  */
 #ifndef SHIM_TX_H
 #define SHIM_TX_H
+
+#include "dns.h"
+#include "fdtab.h"
+#include "thread.h"
 
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
 /*
- * How the program's own call is made where nothing is to be changed: the wrappers differ only in
- * this. ctx is the wrapper's.
+ * How the program's own call is made where nothing is to be changed: the wrappers differ only in this. ctx is the
+ * wrapper's.
  */
 typedef ssize_t tx_plain_fn(void *ctx);
 
@@ -29,11 +33,49 @@ typedef ssize_t tx_plain_fn(void *ctx);
  */
 ssize_t tx_send(int fd, const struct msghdr *app, int flags, tx_plain_fn *plain, void *ctx);
 
-/** sendmmsg, all of it. */
+/** sendmmsg, all of it (tx_batch.c). */
 int tx_sendmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags);
 
-/** connect: a TCP connection is marked before it, so that its SYN, route and source address are
- * right. */
+/** connect: a TCP connection is marked before it, so that its SYN, route and source address are right. */
 int tx_connect(int fd, const struct sockaddr *to, socklen_t len);
+
+/* ---- what the files of the sending side share ---- */
+
+/* What a message that is to be sent means. */
+enum tx_meaning {
+	TX_NOTHING, /* to us */
+	TX_QUERY,   /* an upstream query */
+	TX_ANSWER,  /* a client's answer */
+};
+
+/* One datagram on its way. */
+struct tx_datagram {
+	enum tx_meaning meaning;
+	bool refused;	   /* it must not leave: its socket bears another client's mark */
+	bool changed;	   /* msg is to be sent in place of the program's */
+	struct msghdr msg; /* with the mark among its control messages */
+};
+
+/** The state of a descriptor that sends something of ours, and the thread entered; NULL: straight through. */
+struct fd_state *tx_begin(struct thread **t, int fd);
+
+/** Looks at a datagram and, where it is an upstream query, gives it its mark. control: room for that. */
+void tx_prepare(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
+		void *control, size_t size, struct tx_datagram *out);
+
+/** A datagram that is a client's answer has left. */
+void tx_answer_left(int fd, struct fd_state *st, const struct msghdr *app);
+
+/** A client was answered: it waits no longer. msg, end: up to the end of the question. */
+void tx_client_answered(struct thread *t, int fd, const struct fd_state *st,
+			const struct endpoint *client, uint8_t proto, const uint8_t *msg,
+			size_t end);
+
+/** Did the kernel refuse the mark, and not a firewall the packet? Looks at errno; n: what the call returned. */
+bool tx_refused_mark(ssize_t n);
+
+/** One write on a TCP connection (tx_stream.c). */
+ssize_t tx_stream(int fd, struct fd_state *st, const struct msghdr *app, int flags,
+		  tx_plain_fn *plain, void *ctx);
 
 #endif

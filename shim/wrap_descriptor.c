@@ -59,6 +59,17 @@ SHIM_EXPORT int dup3(int fd, int to, int flags)
  * The third argument is an int, a pointer or nothing, by the command. Read as a pointer it is
  * passed on whole: the callee takes what it needs of it.
  */
+static int after_fcntl(int fd, int cmd, const void *arg, int ret)
+{
+	struct fd_state *st;
+
+	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
+		return born(ret, fd_copy, fd);
+	if (cmd == F_SETFL && ret == 0 && (uintptr_t)arg & O_NONBLOCK && (st = fd_find(fd)))
+		atomic_fetch_and(&st->flags, ~(uint32_t)FD_BLOCKING);
+	return ret;
+}
+
 SHIM_EXPORT int fcntl(int fd, int cmd, ...)
 {
 	va_list ap;
@@ -66,9 +77,7 @@ SHIM_EXPORT int fcntl(int fd, int cmd, ...)
 	va_start(ap, cmd);
 	void *arg = va_arg(ap, void *);
 	va_end(ap);
-	int ret = REAL(fcntl)(fd, cmd, arg);
-
-	return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC ? born(ret, fd_copy, fd) : ret;
+	return after_fcntl(fd, cmd, arg, REAL(fcntl)(fd, cmd, arg));
 }
 
 int fcntl64(int fd, int cmd, ...);
@@ -80,9 +89,9 @@ SHIM_EXPORT int fcntl64(int fd, int cmd, ...)
 	va_start(ap, cmd);
 	void *arg = va_arg(ap, void *);
 	va_end(ap);
-	int ret = REAL_EXISTS(fcntl64) ? REAL(fcntl64)(fd, cmd, arg) : REAL(fcntl)(fd, cmd, arg);
-
-	return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC ? born(ret, fd_copy, fd) : ret;
+	return after_fcntl(fd, cmd, arg,
+			   REAL_EXISTS(fcntl64) ? REAL(fcntl64)(fd, cmd, arg)
+						: REAL(fcntl)(fd, cmd, arg));
 }
 
 /* Forgotten before it is closed: afterwards the number may be somebody else's already. */
@@ -98,8 +107,8 @@ SHIM_EXPORT int close_range(unsigned first, unsigned last, int flags)
 		errno = ENOSYS;
 		return -1;
 	}
-	if (!(flags & (int)CLOSE_RANGE_CLOEXEC))
-		fd_forget_range(first, last);
+	if (!(flags & ~(int)CLOSE_RANGE_UNSHARE))
+		fd_forget_range(first, last); /* with CLOSE_RANGE_CLOEXEC nothing is closed yet */
 	return REAL(close_range)(first, last, flags);
 }
 

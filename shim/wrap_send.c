@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <string.h>
 
 /* A call's arguments, as it was made. */
 struct call {
@@ -67,7 +66,8 @@ SHIM_EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags,
 		.msg_name = (void *)to, .msg_namelen = tolen, .msg_iov = &iov, .msg_iovlen = 1};
 	struct call call = {fd, flags, &msg};
 
-	return tx_send(fd, &msg, flags, plain_sendto, &call);
+	/* an address without a length is the kernel's to refuse */
+	return to && !tolen ? plain_sendto(&call) : tx_send(fd, &msg, flags, plain_sendto, &call);
 }
 
 SHIM_EXPORT ssize_t send(int fd, const void *buf, size_t len, int flags)
@@ -108,18 +108,18 @@ SHIM_EXPORT int connect(int fd, const struct sockaddr *to, socklen_t tolen)
 	return tx_connect(fd, to, tolen);
 }
 
-/* Only to know what the program's own mark is: what of it lies outside our mask stays. */
+/* Only to know what the program wants: its own mark, and a control message that we ask for as well. */
 SHIM_EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
-	int ret = REAL(setsockopt)(fd, level, name, value, len);
+	int ret = REAL(setsockopt)(fd, level, name, value, len), saved = errno;
+	bool mark = level == SOL_SOCKET && name == SO_MARK && len >= sizeof(uint32_t);
+	bool local = level == SOL_IP || level == SOL_IPV6;
+	struct fd_state *st = ret == 0 && (mark || local) ? sock_known(fd) : NULL;
 
-	if (ret == 0 && level == SOL_SOCKET && name == SO_MARK && len >= sizeof(uint32_t)) {
-		struct fd_state *st = sock_known(fd);
-		uint32_t mark;
-
-		memcpy(&mark, value, sizeof(mark));
-		if (st)
-			mark_set_by_program(st, mark);
-	}
+	if (st && mark)
+		mark_set_by_program(st, *(const uint32_t *)value);
+	if (st && local)
+		sock_asked_for_local(st, level, name);
+	errno = saved;
 	return ret;
 }

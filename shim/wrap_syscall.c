@@ -47,7 +47,8 @@ SHIM_EXPORT long syscall(long number, ...)
 		fd_forget((int)arg[0]);
 		break;
 	case SYS_close_range:
-		fd_forget_range((unsigned)arg[0], (unsigned)arg[1]);
+		if (!(arg[2] & ~(long)CLOSE_RANGE_UNSHARE))
+			fd_forget_range((unsigned)arg[0], (unsigned)arg[1]);
 		break;
 	default:
 		break;

@@ -32,6 +32,7 @@ import dnswire
 import names
 import plan
 import programs
+import tree
 
 IP_BIND_ADDRESS_NO_PORT = 24
 MAX_DETAILS = 50
@@ -40,12 +41,13 @@ MAX_DETAILS = 50
 class Query:
     """One question of one client."""
 
-    __slots__ = ("ident", "name", "qtype", "wire", "expected_rcode", "expected_rdata")
+    __slots__ = ("ident", "name", "qtype", "wire", "expected_rcode", "expected_rdata", "sent")
 
     def __init__(self, ident, name, qtype):
         self.ident = ident
         self.name = name
         self.qtype = qtype
+        self.sent = None                # when it was asked for the first time
         self.wire = dnswire.build_query(ident, name, qtype)
         refused = b"nx" in names.directives(name)
         self.expected_rcode = dnswire.NXDOMAIN if refused else dnswire.NOERROR
@@ -90,6 +92,7 @@ class Workload:
         self._mix = parse_mix(options.directives)
         self._types = [dnswire.TYPES[text] for text in options.qtypes.split(",")]
         self._serial = itertools.count(options.first_serial)
+        self._kinds = tree.parse_kinds(options.tree) if options.tree else None
         self.distinct = 0
 
     def __iter__(self):
@@ -97,10 +100,14 @@ class Workload:
             return self._groups()
         return self._singles()
 
-    def _name(self, label):
+    def _name(self, owner, serial):
         directives = self._random.choices(*self._mix)[0]
         self.distinct += 1
-        return b".".join([label, *directives, self._options.zone.encode()])
+        zone = self._options.zone.encode()
+        if self._kinds:
+            kind = self._random.choices(*self._kinds)[0]
+            zone = tree.place(kind, owner, serial, self._options.clients)
+        return b".".join([b"%s-%06d" % (owner, serial), *directives, zone])
 
     def _query(self, name, qtype):
         return Query(self._random.randrange(1 << 16), name, qtype)
@@ -113,7 +120,7 @@ class Workload:
                 return
             queries = {}
             for _ in range(min(per_socket, left)):
-                name = self._name(b"m%d-%06d" % (mark, next(self._serial)))
+                name = self._name(b"m%d" % mark, next(self._serial))
                 query = self._query(name, self._random.choice(self._types))
                 while query.ident in queries:
                     query = self._query(name, query.qtype)
@@ -127,8 +134,8 @@ class Workload:
         for _ in range(self._options.queries // size):
             start = next(starts)
             group = marks[start:start + size]
-            label = b"any%dto%d-%06d" % (group[0], group[-1], next(self._serial))
-            name, qtype = self._name(label), self._random.choice(self._types)
+            name = self._name(b"any%dto%d" % (group[0], group[-1]), next(self._serial))
+            qtype = self._random.choice(self._types)
             for mark in group:
                 yield Exchange(mark, [self._query(name, qtype)], self._options.proto == "tcp")
 
@@ -145,6 +152,7 @@ class Clients:
         self._deadlines = collections.deque()
         self._in_flight = 0
         self.details = []
+        self.waits = []                 # (client, name, when it was asked, when it was over)
         self.counts = collections.Counter(dict.fromkeys(
             ("asked", "answered", "failed", "lost", "wrong", "cname_only", "retried_over_tcp",
              "resent"), 0))
@@ -181,7 +189,10 @@ class Clients:
 
     def _send(self, exchange):
         exchange.tries += 1
-        self._deadlines.append((time.monotonic() + self._options.timeout, exchange, exchange.tries))
+        now = time.monotonic()
+        self._deadlines.append((now + self._options.timeout, exchange, exchange.tries))
+        for query in exchange.waiting.values():
+            query.sent = query.sent or now
         if exchange.over_tcp:
             exchange.pending = bytearray(b"".join(
                 dnswire.framed(query.wire) for query in exchange.waiting.values()))
@@ -260,11 +271,16 @@ class Clients:
             return
         del exchange.waiting[query.ident]
         self._in_flight -= 1
+        self._over(exchange, query)
         self.counts[verdict] += 1
         if verdict in ("wrong", "cname_only"):
             self.counts["answered"] += 1
         if verdict in ("wrong", "failed"):
             self._note(verdict, f"rcode {question.rcode}", exchange, query)
+
+    def _over(self, exchange, query):
+        """The client waits for this one no longer."""
+        self.waits.append((exchange.client, query.name.decode(), query.sent, time.monotonic()))
 
     def _ask_over_tcp(self, exchange, query):
         self.counts["retried_over_tcp"] += 1
@@ -305,6 +321,8 @@ class Clients:
         self._note("lost", f"after {exchange.tries} tries", exchange)
         self.counts["lost"] += len(exchange.waiting)
         self._in_flight -= len(exchange.waiting)
+        for query in exchange.waiting.values():
+            self._over(exchange, query)
         exchange.waiting.clear()
         self._close(exchange)
 
@@ -350,6 +368,8 @@ def arguments():
     parser.add_argument("--timeout", type=float, default=5)
     parser.add_argument("--retries", type=int, default=0)
     parser.add_argument("--zone", default=plan.ZONE)
+    parser.add_argument("--tree", metavar="KINDS",
+                        help=f"names in a tree of zones instead: {tree.ALL_KINDS} (lib/tree.py)")
     parser.add_argument("--first-serial", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", metavar="FILE", help="result (default: stdout)")
@@ -373,7 +393,7 @@ def main():
     programs.write_json(options.json, {
         **clients.counts, "distinct": workload.distinct,
         "seconds": round(time.monotonic() - started, 3), "interrupted": bool(stop),
-        "details": clients.details})
+        "details": clients.details, **({"waits": clients.waits} if options.tree else {})})
 
 
 if __name__ == "__main__":

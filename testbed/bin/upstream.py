@@ -132,10 +132,11 @@ def alias(name, wanted):
 
 
 class Connection:
-    """One TCP client: a buffer each way."""
+    """One TCP client: a buffer each way, and the script that answers it."""
 
-    def __init__(self, sock):
+    def __init__(self, sock, script):
         self.sock = sock
+        self.script = script
         self.received = bytearray()
         self.pending = bytearray()
         self.open = True
@@ -146,15 +147,14 @@ class Upstream:
 
     def __init__(self, stop):
         self.counters = collections.Counter()
-        self._script = Script(self.counters)
         self._selector = selectors.DefaultSelector()
         self._selector.register(stop.read_end, selectors.EVENT_READ, lambda _events: None)
         self._due = []
         self._order = itertools.count()
         self._stop = stop
 
-    def listen(self, address, port):
-        """Open UDP and TCP on one address."""
+    def listen(self, address, port, script):
+        """Open UDP and TCP on one address, answered by that script."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         udp = socket.socket(family, socket.SOCK_DGRAM)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
@@ -165,8 +165,8 @@ class Upstream:
         tcp.bind((address, port))
         tcp.listen(1024)
         tcp.setblocking(False)
-        self._watch(udp, lambda _events: self._read_udp(udp))
-        self._watch(tcp, lambda _events: self._accept(tcp))
+        self._watch(udp, lambda _events: self._read_udp(udp, script))
+        self._watch(tcp, lambda _events: self._accept(tcp, script))
 
     def _watch(self, sock, callback, events=selectors.EVENT_READ):
         self._selector.register(sock, events, callback)
@@ -193,7 +193,7 @@ class Upstream:
         heapq.heappush(self._due, (time.monotonic() + delay, next(self._order), send))
         self.counters["most_pending"] = max(self.counters["most_pending"], len(self._due))
 
-    def _read_udp(self, sock):
+    def _read_udp(self, sock, script):
         for _ in range(UDP_BATCH):
             try:
                 message, peer = sock.recvfrom(4096)
@@ -202,7 +202,7 @@ class Upstream:
             except OSError:             # an ICMP error of an earlier answer
                 continue
             self.counters["udp_queries"] += 1
-            response = self._script.respond(message, over_tcp=False)
+            response = script.respond(message, over_tcp=False)
             if response:
                 delay, answer = response
                 self._later(delay, lambda a=answer, p=peer: self._send_udp(sock, a, p))
@@ -213,7 +213,7 @@ class Upstream:
         except OSError:
             self.counters["send_errors"] += 1
 
-    def _accept(self, listener):
+    def _accept(self, listener, script):
         while True:
             try:
                 sock, _ = listener.accept()
@@ -224,7 +224,7 @@ class Upstream:
             self.counters["tcp_connections"] += 1
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = Connection(sock)
+            connection = Connection(sock, script)
             self._watch(sock, lambda events, c=connection: self._serve(c, events))
 
     def _serve(self, connection, events):
@@ -246,7 +246,7 @@ class Upstream:
         connection.received += data
         for message in dnswire.take_frames(connection.received):
             self.counters["tcp_queries"] += 1
-            response = self._script.respond(message, over_tcp=True)
+            response = connection.script.respond(message, over_tcp=True)
             if response:
                 delay, answer = response
                 self._later(delay, lambda a=answer: self._send_tcp(connection, a))
@@ -291,8 +291,9 @@ def main():
     options = parser.parse_args()
     stop = programs.StopFlag()
     upstream = Upstream(stop)
+    script = Script(upstream.counters)
     for address in options.listen:
-        upstream.listen(address, options.port)
+        upstream.listen(address, options.port, script)
     programs.announce_ready(options.ready_file)
     upstream.run()
     programs.write_json(options.json, upstream.counters)

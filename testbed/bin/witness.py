@@ -32,11 +32,13 @@ def main():
                         help="the bits of the mark that count")
     parser.add_argument("--receive-buffer", type=int, default=nflog.RECEIVE_BUFFER, metavar="BYTES",
                         help="of the netlink socket; a small one shows that losses are noticed")
+    parser.add_argument("--keep-others", action="store_true",
+                        help="list each question whose name spells no mark, with its time")
     parser.add_argument("--ready-file", metavar="FILE", help="written when the group is bound")
     parser.add_argument("--json", metavar="FILE", help="verdict (default: stdout)")
     options = parser.parse_args()
     stop = programs.StopFlag()
-    bench = judge.Judge(options.mask)
+    bench = judge.Judge(options.mask, options.keep_others)
     decoder = nflog.Decoder(bench.packet)
     group = nflog.Group(options.group, decoder, options.threshold, options.receive_buffer)
     programs.announce_ready(options.ready_file)
@@ -46,7 +48,8 @@ def main():
     group.drain()
     programs.write_json(options.json, {
         "complete": not (group.overruns or decoder.gaps), "packets": decoder.packets,
-        "overruns": group.overruns, "gaps": decoder.gaps, **bench.result()})
+        "overruns": group.overruns, "gaps": decoder.gaps, **bench.result(),
+        **({"others": bench.others} if options.keep_others else {})})
 
 
 if __name__ == "__main__":

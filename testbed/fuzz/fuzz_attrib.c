@@ -479,7 +479,7 @@ static void check_connection(int thread)
 		waiting += m.client[i].state == WAITING;
 	bool expected = t->messages == 1 && own(t) >= 0 && (trusted() || waiting == 1);
 
-	require(attrib_connection(core, &turns[thread]) == expected, "attrib_connection");
+	require(attrib_connection(core, now, &turns[thread]) == expected, "attrib_connection");
 }
 
 /* ---- time ---- */

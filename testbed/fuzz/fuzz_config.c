@@ -19,8 +19,10 @@ static void check_bounds(const struct config *c)
 {
 	require(c->mask != 0);
 	require(c->table >= ATTRIB_CAPACITY_MIN && c->table <= ATTRIB_CAPACITY_MAX);
-	require(c->log != LOG_FILE || (c->log_path && c->log_path[0] == '/'));
-	require(!c->trace_path || c->trace_path[0] == '/');
+	require(memchr(c->log_path, '\0', CONFIG_PATH_MAX) != NULL);
+	require(memchr(c->trace_path, '\0', CONFIG_PATH_MAX) != NULL);
+	require(c->log != LOG_FILE || c->log_path[0] == '/');
+	require(!c->trace_path[0] || c->trace_path[0] == '/');
 }
 
 static bool is_known(const char *name)

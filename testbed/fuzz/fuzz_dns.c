@@ -80,7 +80,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct dns_message parsed;
 	unsigned learned = 0;
 
-	if (dns_parse(&key, msg, size, &parsed)) {
+	size_t end = dns_question_end(msg, size);
+
+	if (!dns_parse(&key, msg, size, &parsed)) {
+		require(end == 0);
+	} else {
+		require(end == parsed.question_end);
 		require(dns_plausible(msg, size));
 		require(parsed.question_end <= size);
 		check_name(&parsed.name);

@@ -11,7 +11,9 @@ import tempfile
 import firewall
 import inspection
 import plan
+import recursion
 import resolverkit
+import tree
 from daemons import Daemon, TestbedError
 from netlab import Network
 
@@ -63,6 +65,7 @@ class Run:
     def __init__(self, cell, folder, shim):
         self._options, self._network = cell.options, cell.network
         self._folder, self._shim = folder, shim
+        self._recursing = resolverkit.is_recursing(cell.options.resolver)
         self._undo = contextlib.ExitStack()
 
     def __enter__(self):
@@ -89,6 +92,8 @@ class Run:
         logged = firewall.logged(self._network, self._options.rules) - before
         for name in ("clients", "witness", "upstream"):
             record[name] = self._result(name)
+        if self._recursing:
+            recursion.settle(record)
         record["logged"] = logged
         record["complete"] = record["witness"]["complete"] and logged == record["witness"]["packets"]
         return record
@@ -114,12 +119,17 @@ class Run:
             raise TestbedError(f"{name} left no result") from None
 
     def _upstream(self):
+        if self._recursing:
+            return self._program("authority", "--family", str(self._options.upstream_ip),
+                                 "--ready-file", self._folder / "upstream.ready",
+                                 *self._reporting("upstream"))
         return self._program("upstream", "--listen", plan.upstream_address(4), "--listen",
                              plan.upstream_address(6), "--ready-file",
                              self._folder / "upstream.ready", *self._reporting("upstream"))
 
     def _witness(self):
-        return self._program("witness", "--mask", self._options.mask,
+        recursing = ["--threshold", "1", "--keep-others"] if self._recursing else []
+        return self._program("witness", "--mask", self._options.mask, *recursing,
                              "--receive-buffer", str(self._options.witness_buffer),
                              "--ready-file", self._folder / "witness.ready", *self._reporting("witness"))
 
@@ -128,7 +138,8 @@ class Run:
         options = self._options
         setting = resolverkit.Setting(
             folder=self._folder, upstream=plan.upstream_address(options.upstream_ip),
-            upstream_proto=options.upstream_proto, specific=options.bind == "specific")
+            upstream_proto=options.upstream_proto, specific=options.bind == "specific",
+            minimise=options.minimise)
         preload = [f"LD_PRELOAD={self._shim}"] if self._shim else []
         return ["env", *options.env, *preload,
                 *resolverkit.load(options.resolver).command(setting)]
@@ -141,6 +152,8 @@ class Run:
 
     def _probe(self):
         extra = ["--tcp"] if self._options.client_proto == "tcp" else []
+        if self._recursing:
+            extra += ["--zone", tree.READY_ZONE]
         return self._program("probe", "--server", self._server(), *extra)
 
     def _clients(self):
@@ -152,7 +165,8 @@ class Run:
             "--directives", options.directives, "--qtypes", options.qtypes,
             "--same", str(options.same), "--tcp-pipeline", str(options.tcp_pipeline),
             "--timeout", str(options.timeout), "--retries", str(options.retries),
-            "--seed", str(options.seed), *self._reporting("clients"))
+            "--seed", str(options.seed), *self._reporting("clients"),
+            *(["--tree", options.zones] if self._recursing else []))
 
     def _patience(self):
         """Longer than the clients need where every single query is lost."""

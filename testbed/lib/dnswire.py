@@ -2,10 +2,10 @@
 
 import struct
 
-A, CNAME, SOA, AAAA, OPT = 1, 5, 6, 28, 41
-TYPES = {"A": A, "AAAA": AAAA, "TXT": 16, "MX": 15, "NS": 2, "SOA": SOA}
+A, NS, CNAME, SOA, AAAA, OPT, DS = 1, 2, 5, 6, 28, 41, 43
+TYPES = {"A": A, "AAAA": AAAA, "TXT": 16, "MX": 15, "NS": NS, "SOA": SOA}
 TYPE_NAMES = {number: text for text, number in TYPES.items()}
-NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
+NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
 
 QR, AA, TC, RD, RA = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
 
@@ -123,6 +123,25 @@ def build_answer(question, edns, rcode=NOERROR, answer=None, soa_owner=None, tru
     if edns:
         parts.append(_OPT_RECORD)
     return b"".join(parts)
+
+
+def record(owner, rtype, ttl, rdata):
+    """One resource record of class IN; the owner is a dotted name."""
+    return encode_name(owner) + _RECORD.pack(rtype, 1, ttl, len(rdata)) + rdata
+
+
+def soa(zone, ttl):
+    """A zone's SOA record, whose negative TTL is the same."""
+    names = encode_name(zone) * 2
+    return record(zone, SOA, ttl, names + struct.pack("!5I", 1, 3600, 600, 86400, ttl))
+
+
+def build_response(question, edns, flags, answers=(), authority=(), additional=()):
+    """An authoritative server's response: whole records by section, the rcode among the flags."""
+    counts = len(answers), len(authority), len(additional) + bool(edns)
+    header = _HEADER.pack(question.ident, QR | (question.flags & RD) | flags, 1, *counts)
+    return b"".join([header, question.wire, *answers, *authority, *additional,
+                     _OPT_RECORD if edns else b""])
 
 
 def framed(message):

@@ -106,8 +106,10 @@ class Stream:
 class Judge:
     """Counts and keeps the details of what was wrong."""
 
-    def __init__(self, mask=0xFFFFFFFF):
+    def __init__(self, mask=0xFFFFFFFF, keep_others=False):
         self._mask = mask
+        self.others = [] if keep_others else None   # of questions whose name spells no mark:
+                                                    # (time, name, type, marks) for recursion.py
         self._streams = {}
         self.counts = collections.Counter(dict.fromkeys(_COUNTERS, 0))
         self.marks = collections.Counter()
@@ -115,6 +117,7 @@ class Judge:
         self.syn_marks = collections.Counter()
         self.other_names = collections.Counter()
         self.details = []
+        self.unmarked_names = []
 
     def packet(self, mark, data):
         """Judge one IP packet with its firewall mark."""
@@ -189,6 +192,9 @@ class Judge:
         if right is None:
             self.counts["other_marked" if any(marks) else "other_zero"] += 1
             self.other_names[f"{question.name.decode('ascii', 'replace')} {marks[-1]}"] += 1
+            if self.others is not None:
+                self.others.append((time.monotonic(), question.name.decode("ascii", "replace"),
+                                    question.qtype, marks))
             return
         self.counts["tcp_questions" if stream else "udp_questions"] += 1
         verdict = self._question(question, right, marks, packet)
@@ -207,6 +213,9 @@ class Judge:
         self.marks.update(marks)
         if right[0] == right[1]:
             self.by_owner.setdefault(right[0], collections.Counter()).update(marks)
+        if verdict == "unmarked" and len(self.unmarked_names) < MAX_DETAILS:
+            self.unmarked_names.append(f"{question.name.decode('ascii', 'replace')} "
+                                       f"{dnswire.TYPE_NAMES.get(question.qtype, question.qtype)}")
         if verdict == "wrong" and len(self.details) < MAX_DETAILS:
             self.details.append({
                 "name": question.name.decode("ascii", "replace"),
@@ -227,6 +236,7 @@ class Judge:
                              for owner, seen in sorted(self.by_owner.items())},
                 "syn_marks": dict(sorted(self.syn_marks.items())),
                 "other_names": dict(self.other_names.most_common(MAX_DETAILS)),
+                "unmarked_names": self.unmarked_names,
                 "details": self.details}
 
 

@@ -5,6 +5,9 @@
     |           directive labels, any number
     first label: m<mark>-<serial>, or any<lo>to<hi>-<serial> for a question of several clients
 
+In the tree of zones (tree.py) a client's zones are named likewise, with a letter in front:
+z-m137-42. What lies at or beneath such a name is that client's.
+
 Everything is read without regard to case, because resolvers randomise it (0x20).
 """
 
@@ -12,7 +15,8 @@ import ipaddress
 import re
 import zlib
 
-_OWNER = re.compile(rb"(?:m(\d+)|any(\d+)to(\d+))-\d+(?:\.|$)")
+_OWNER = re.compile(rb"(?:^|\.)(?:[a-z]-)?(?:m(\d+)|any(\d+)to(\d+))-\d+(?:\.|$)")
+_ASKED = re.compile(rb"(?:m\d+|any\d+to\d+)-\d+$")
 _DIRECTIVE = re.compile(rb"(dly|rnd|cnch|dropall|drop1|tc|cnin|cnout|servf1|nx)(\d*)$")
 _WITH_NUMBER = {b"dly", b"rnd", b"cnch"}
 _NEEDS_NUMBER = {b"dly", b"rnd"}
@@ -26,13 +30,18 @@ def first_label(name):
 
 def owners(name):
     """The marks (lowest, highest) that are right for a question, or None if it names none."""
-    found = _OWNER.match(name.lower())
+    found = _OWNER.search(name.lower())
     if not found:
         return None
     if found.group(1):
         mark = int(found.group(1))
         return mark, mark
     return int(found.group(2)), int(found.group(3))
+
+
+def is_asked(label):
+    """Whether a label (in lower case) is the first one of a name that clients ask."""
+    return _ASKED.match(label) is not None
 
 
 def parse_directive(label):

@@ -67,7 +67,7 @@ class Network:
         self._assign(self.resolver, UPSTREAM_LINK, upstream, plan.UPSTREAM_PREFIX,
                      [plan.RESOLVER_HOST])
         self._assign(self.upstream, FAR_LINK, upstream, plan.UPSTREAM_PREFIX,
-                     [plan.UPSTREAM_HOST])
+                     [plan.UPSTREAM_HOST, *plan.AUTHORITY_HOSTS])
 
     def _assign(self, namespace, link, formats, prefixes, hosts):
         lines = [f"address add {formats[family].format(host)}/{prefixes[family]} dev {link}"

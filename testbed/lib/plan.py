@@ -7,6 +7,7 @@ UPSTREAM_PREFIX = {4: 24, 6: 64}
 
 RESOLVER_HOST = 1       # the resolver's last octet on both nets
 UPSTREAM_HOST = 2       # the upstream's last octet on the upstream net
+AUTHORITY_HOSTS = range(10, 17)     # further last octets there: the name servers of lib/tree.py
 PROBE_HOST = 2          # asks "are you ready?" from the client net; has no mark
 
 FIRST_MARK = 137        # client i has the last octet and the mark FIRST_MARK + i

@@ -5,7 +5,10 @@ Each resolver file NAME.py has one function:
     def command(setting):
         \"\"\"Write the configuration into setting.folder; return the foreground command line.\"\"\"
 
-and raises Unsupported where the resolver cannot do what the setting asks for.
+A module with RECURSING = True asks the tree of zones from its root (setting.hints()) instead of
+forwarding to setting.upstream.
+
+It raises Unsupported where the resolver cannot do what the setting asks for.
 """
 
 import dataclasses
@@ -14,6 +17,7 @@ import pathlib
 import shutil
 
 import plan
+import tree
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "resolvers"
 
@@ -30,6 +34,7 @@ class Setting:
     upstream: str               # address of the scripted upstream, port 53
     upstream_proto: str         # 'udp' or 'tcp'
     specific: bool              # listen on the two client-side addresses, else on the wildcard
+    minimise: bool = True       # QNAME minimisation, where it recurses
 
     @property
     def listen(self):
@@ -43,6 +48,10 @@ class Setting:
         path.chmod(0o644)
         return str(path)
 
+    def hints(self):
+        """Write the root hints of lib/tree.py for a resolver that recurses; returns the path."""
+        return self.write("root.hints", tree.hints(6 if ":" in self.upstream else 4))
+
     def state(self, user):
         """A folder that belongs to the dropped user; returns its path as text."""
         path = self.folder / "state"
@@ -54,6 +63,11 @@ class Setting:
 def available():
     """The names of all resolvers."""
     return sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+def is_recursing(name):
+    """Whether this resolver walks the tree of zones from its root."""
+    return getattr(load(name), "RECURSING", False)
 
 
 def load(name):

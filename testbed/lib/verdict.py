@@ -1,5 +1,7 @@
 """What a record means: its line for humans, and whether it is what was expected."""
 
+import signal
+
 EXPECTATIONS = ("right", "bare-unmarked")
 
 
@@ -29,18 +31,25 @@ def unmet_right(record, bare):
     witness, clients = record["witness"], record["clients"]
     reasons = [f"{witness[name]} {text}" for name, text in (
         ("wrong", "questions with another client's mark"), ("unmarked", "unmarked questions"),
-        ("syn_wrong", "connections opened with another client's mark")) if witness[name]]
+        ("syn_wrong", "connections opened with another client's mark"),
+        ("ancestor_wrong", "shared ancestors with the mark of one who did not wait"),
+        ("ancestor_unmarked", "unmarked questions for shared ancestors"),
+        ("background_marked", "marked questions that no client caused")) if witness.get(name)]
     if witness["wrong_shared"]:
         reasons.append(f"{witness['wrong_shared']} of the wrong ones shared a TCP segment with a "
                        f"question for which its mark is right")
-    if witness["right"] < clients["distinct"]:
+    given_up = failures(record) if bare else 0      # no more than bare: see below
+    if witness["right"] < clients["distinct"] - given_up:
         reasons.append(f"{witness['right']} right questions for {clients['distinct']} queries")
     if clients["wrong"]:
         reasons.append(f"{clients['wrong']} answers with a foreign address")
     if record["mode"] == "shimmed" and not record["mapped"]:
         reasons.append("the library is not mapped in the resolver")
-    if record["resolver"]["exit_status"]:
-        reasons.append(f"the resolver ended with status {record['resolver']['exit_status']}")
+    status, usual = record["resolver"]["exit_status"], (bare or record)["resolver"]["exit_status"]
+    if status and status not in (-signal.SIGTERM, usual if bare else 0):
+        reasons.append(f"the resolver ended with status {status}")
+    if bare and failures(bare) * 2 > bare["clients"]["asked"]:
+        reasons.append(f"the bare resolver failed {failures(bare)} queries: nothing to compare with")
     if bare and failures(record) > failures(bare):
         reasons.append(f"{failures(record)} queries lost or failed, bare {failures(bare)}")
     return reasons
@@ -50,7 +59,7 @@ def unmet_unmarked(record):
     """Reasons why this is not what a bare resolver does."""
     witness, clients = record["witness"], record["clients"]
     reasons = [f"{witness[name]} {name} questions" for name in ("right", "wrong") if witness[name]]
-    if witness["unmarked"] < clients["distinct"]:
+    if witness["unmarked"] < clients["distinct"] - failures(record):
         reasons.append(f"{witness['unmarked']} unmarked questions "
                        f"for {clients['distinct']} queries")
     if record["mapped"]:
@@ -73,6 +82,11 @@ def line(record, name):
     text = (f"{name} {record['mode']} round {record['round']}: "
             f"right {witness['right']} wrong {witness['wrong']} unmarked {witness['unmarked']}"
             f" | other {witness['other_zero']} unmarked {witness['other_marked']} marked")
+    if "ancestor_right" in witness:
+        text += (" | ancestors " + " ".join(f"{part} {witness[f'ancestor_{part}']}" for part in (
+            "right", "late", "past", "wrong", "unmarked")) +
+            f" | background unmarked {witness['background_unmarked']} "
+            f"marked {witness['background_marked']}")
     if witness["syn_marked"] or witness["syn_unmarked"]:
         text += (f" | syn right {witness['syn_right']} wrong {witness['syn_wrong']} "
                  f"missing {witness['syn_missing']}")

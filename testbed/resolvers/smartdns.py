@@ -10,6 +10,8 @@ user nobody
 {listen}
 {server}
 cache-size 16384
+cache-persist no
+cache-file {state}/cache
 prefetch-domain no
 serve-expired no
 speed-check-mode none
@@ -17,7 +19,6 @@ dualstack-ip-selection no
 dualstack-ip-allow-force-AAAA yes
 response-mode fastest-response
 log-level error
-log-console yes
 log-file {state}/log
 audit-enable no
 """
@@ -27,10 +28,10 @@ _SERVER = {"udp": "server {}", "tcp": "server-tcp {}", "tls": "server-tls {}:853
 
 def command(setting):
     """The foreground command line."""
-    listen = setting.listen if setting.specific else ["0.0.0.0", "::"]
+    listen = setting.listen if setting.specific else ["::"]     # takes IPv4 as well
     bound = [f"[{one}]:53" if ":" in one else f"{one}:53" for one in listen]
     upstream = f"[{setting.upstream}]" if ":" in setting.upstream else setting.upstream
     path = setting.write("smartdns.conf", _CONFIG.format(
         listen="\n".join(f"bind {one}\nbind-tcp {one}" for one in bound),
         server=_SERVER[setting.upstream_proto].format(upstream), state=setting.state("nobody")))
-    return ["/usr/sbin/smartdns", "-f", "-c", path, "-p", "-"]
+    return ["/usr/sbin/smartdns", "-f", "-x", "-c", path, "-p", "-"]

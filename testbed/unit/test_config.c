@@ -45,8 +45,8 @@ static void defaults(void **state)
 	assert_true(c.keep_caps);
 	assert_false(c.dry_run);
 	assert_int_equal(c.log, LOG_STDERR);
-	assert_null(c.log_path);
-	assert_null(c.trace_path);
+	assert_string_equal(c.log_path, "");
+	assert_string_equal(c.trace_path, "");
 }
 
 static void names_are_listed_once(void **state)
@@ -186,18 +186,18 @@ static void paths(void **state)
 {
 	static const char *const bad[] = {"",	    "/",      "file",	"./file", "Syslog",
 					  "STDERR", "stdout", " /file", "~/x"};
-	static char path[5000];
+	char path[CONFIG_PATH_MAX + 1 + 1];
 
 	(void)state;
 	assert_true(set("CONNMARK_LOG", "stderr"));
 	assert_int_equal(c.log, LOG_STDERR);
 	assert_true(set("CONNMARK_LOG", "syslog"));
 	assert_int_equal(c.log, LOG_SYSLOG);
-	assert_null(c.log_path);
+	assert_string_equal(c.log_path, "");
 	assert_true(set("CONNMARK_LOG", "/var/log/shim.log"));
 	assert_int_equal(c.log, LOG_FILE);
 	assert_string_equal(c.log_path, "/var/log/shim.log");
-	assert_null(c.trace_path);
+	assert_string_equal(c.trace_path, "");
 	assert_true(set("CONNMARK_TRACE", "/run/trace"));
 	assert_string_equal(c.trace_path, "/run/trace");
 	for (size_t i = 0; i < COUNT(bad); i++) {
@@ -207,12 +207,17 @@ static void paths(void **state)
 	refuses_saying("CONNMARK_TRACE", "stderr", "must be the absolute path of a file");
 	memset(path, 'x', sizeof(path) - 1);
 	path[0] = '/';
-	path[4095] = '\0';
+	path[CONFIG_PATH_MAX - 1] = '\0';
 	assert_true(set("CONNMARK_LOG", path));
-	path[4095] = 'x';
-	path[4096] = '\0';
+	assert_string_equal(c.log_path, path);
+	assert_true(set("CONNMARK_TRACE", path));
+	assert_string_equal(c.trace_path, path);
+	path[CONFIG_PATH_MAX - 1] = 'x';
+	path[CONFIG_PATH_MAX] = '\0';
 	refuses("CONNMARK_LOG", path);
+	assert_non_null(strstr(why, "up to 255 characters"));
 	refuses("CONNMARK_TRACE", path);
+	assert_non_null(strstr(why, "up to 255 characters"));
 }
 
 static void unknown_names(void **state)
@@ -249,6 +254,20 @@ static void long_value(void **state)
 	}
 }
 
+/* A value is copied: programs that show their state in their title overwrite their environment. */
+static void values_are_copied(void **state)
+{
+	char value[] = "/var/log/shim.log";
+
+	(void)state;
+	config_init(&c);
+	assert_true(config_set(&c, "CONNMARK_LOG", value, why));
+	assert_true(config_set(&c, "CONNMARK_TRACE", value, why));
+	memset(value, '#', sizeof(value) - 1);
+	assert_string_equal(c.log_path, "/var/log/shim.log");
+	assert_string_equal(c.trace_path, "/var/log/shim.log");
+}
+
 /* One variable leaves the others as they are. */
 static void independent(void **state)
 {
@@ -280,6 +299,7 @@ int main(void)
 		cmocka_unit_test(paths),
 		cmocka_unit_test(unknown_names),
 		cmocka_unit_test(long_value),
+		cmocka_unit_test(values_are_copied),
 		cmocka_unit_test(independent),
 	};
 

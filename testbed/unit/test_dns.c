@@ -12,6 +12,8 @@ static bool parse_bytes(const uint8_t *bytes, size_t len, struct dns_message *ou
 	uint8_t *copy = exact_copy(bytes, len);
 	bool ok = dns_parse(&key, copy, len, out);
 
+	/* the quick look says the same */
+	assert_int_equal(dns_question_end(copy, len), ok ? out->question_end : 0);
 	free(copy);
 	return ok;
 }
@@ -285,7 +287,6 @@ static void plausible(void **state)
 	wire_header(&w, 1, 0, 2);
 	assert_false(dns_plausible(w.bytes, w.len));
 	assert_false(dns_plausible(tls, sizeof(tls)));
-	assert_false(dns_plausible(tls + 2, sizeof(tls) - 2) && dns_plausible(tls, sizeof(tls)));
 	assert_false(dns_plausible(http, sizeof(http)));
 }
 

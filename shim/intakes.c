@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "intakes.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+	INTAKES_MAX = 4096
+}; /* threads that receive at once; further ones use the table straight away */
+
+static _Atomic(struct intake *) intakes[INTAKES_MAX];
+static _Atomic bool taken[INTAKES_MAX];
+static _Atomic unsigned highest; /* no intake lies beyond */
+
+static struct intake *make(void)
+{
+	struct intake *in =
+		mmap(NULL, sizeof(*in), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (in == MAP_FAILED)
+		return NULL;
+	intake_init(in);
+	return in;
+}
+
+static void raise_highest(unsigned count)
+{
+	unsigned seen = atomic_load(&highest);
+
+	while (seen < count && !atomic_compare_exchange_weak(&highest, &seen, count))
+		;
+}
+
+static struct intake *take(unsigned i)
+{
+	struct intake *in = atomic_load(&intakes[i]);
+
+	if (!in) {
+		in = make();
+		atomic_store(&intakes[i], in);
+		raise_highest(i + 1);
+	}
+	if (!in)
+		atomic_store(&taken[i], false);
+	return in;
+}
+
+struct intake *intakes_own(struct thread *t)
+{
+	for (unsigned i = 0; !t->intake && i < INTAKES_MAX; i++) {
+		bool free = false;
+
+		if (!atomic_compare_exchange_strong(&taken[i], &free, true))
+			continue;
+		t->intake = take(i);
+		t->intake_index = i;
+		if (!t->intake)
+			break;
+		thread_wants_end();
+	}
+	return t->intake;
+}
+
+void intakes_empty(struct attrib *a)
+{
+	unsigned count = atomic_load_explicit(&highest, memory_order_acquire);
+
+	for (unsigned i = 0; i < count; i++) {
+		struct intake *in = atomic_load_explicit(&intakes[i], memory_order_acquire);
+
+		if (in)
+			intake_empty(in, a);
+	}
+}
+
+void intakes_thread_ends(struct thread *t)
+{
+	if (!t->intake)
+		return;
+	if (shim.attrib)
+		intake_empty(t->intake, shim.attrib);
+	t->intake = NULL;
+	atomic_store(&taken[t->intake_index], false);
+}
+
+/* One that was being changed when the process forked is in no known state: then it is forgotten. */
+void intakes_after_fork(struct thread *t)
+{
+	for (unsigned i = 0; i < atomic_load(&highest); i++) {
+		struct intake *in = atomic_load(&intakes[i]);
+
+		if (!in)
+			continue;
+		bool whole = pthread_mutex_trylock(&in->lock) == 0;
+
+		if (!whole || in != t->intake)
+			memset(in, 0, sizeof(*in));
+		intake_init(in);
+		atomic_store(&taken[i], in == t->intake);
+	}
+}

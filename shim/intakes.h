@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The intakes (intake.h) of all threads: who has which, and emptying them all. */
+#ifndef SHIM_INTAKES_H
+#define SHIM_INTAKES_H
+
+#include "intake.h"
+#include "thread.h"
+
+/** The thread's own, made on first use; NULL where there is no memory or there are too many threads. */
+struct intake *intakes_own(struct thread *t);
+
+/** Moves what is pending anywhere into the table: before each decision. */
+void intakes_empty(struct attrib *a);
+
+/** The thread ends: its intake is emptied and goes to the next thread that wants one. */
+void intakes_thread_ends(struct thread *t);
+
+/** In a child after fork: the other threads' are nobody's any more. */
+void intakes_after_fork(struct thread *t);
+
+#endif

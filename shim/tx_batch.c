@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* sendmmsg: many datagrams at once, each as in tx.c. */
+#include "cmsg.h"
+#include "log.h"
+#include "real.h"
+#include "tx.h"
+
+#include <errno.h>
+
+enum {
+	BATCH_MAX = 32,	      /* messages handled at once */
+	BATCH_CONTROL = 256,  /* room for each one's control messages and mark */
+	BATCH_LARGEST = 1024, /* UIO_MAXIOV: the kernel takes no more at once */
+};
+
+struct batch {
+	struct thread *t;
+	int fd;
+	struct fd_state *st;
+	bool changed; /* some message differs from the program's */
+	bool refused; /* the message behind the last must not leave */
+	struct mmsghdr headers[BATCH_MAX];
+	enum tx_meaning meaning[BATCH_MAX];
+	_Alignas(struct cmsghdr) char control[BATCH_MAX][BATCH_CONTROL];
+};
+
+/*
+ * Looks at the messages and returns how many may leave together: those up to the first that must not, or whose mark
+ * had to be set on the socket for want of room beside it.
+ */
+static unsigned prepare(struct batch *b, const struct mmsghdr *vec, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const struct msghdr *app = &vec[i].msg_hdr;
+		struct tx_datagram d;
+
+		if (app->msg_controllen > BATCH_CONTROL - CMSG_MARK_SPACE && i)
+			return i;
+		tx_prepare(b->t, b->fd, b->st, app, b->control[i], BATCH_CONTROL, &d);
+		if (d.refused) {
+			b->refused = true;
+			return i;
+		}
+		b->meaning[i] = d.meaning;
+		b->headers[i] = vec[i];
+		if (d.changed)
+			b->headers[i].msg_hdr = d.msg;
+		b->changed |= d.changed;
+		if (app->msg_controllen > BATCH_CONTROL - CMSG_MARK_SPACE)
+			return 1;
+	}
+	return n;
+}
+
+/* Where the kernel refuses the first one's mark, that one leaves without it. */
+static int send_unmarked(int fd, struct mmsghdr *vec, int flags, int why)
+{
+	int sent = REAL(sendmmsg)(fd, vec, 1, flags);
+
+	if (sent > 0)
+		log_cause(why == EPERM ? LOG_mark_not_permitted : LOG_mark_failed, why);
+	return sent;
+}
+
+static int send_prepared(struct batch *b, struct mmsghdr *vec, unsigned n, int flags)
+{
+	int sent = REAL(sendmmsg)(b->fd, b->changed ? b->headers : vec, n, flags);
+
+	if (!b->changed)
+		return sent;
+	if (tx_refused_mark(sent))
+		return send_unmarked(b->fd, vec, flags, errno);
+	for (int i = 0; i < sent; i++)
+		vec[i].msg_len = b->headers[i].msg_len;
+	return sent;
+}
+
+static void note_answers(struct batch *b, const struct mmsghdr *vec, int sent)
+{
+	int saved = errno;
+
+	for (int i = 0; i < sent; i++)
+		if (b->meaning[i] == TX_ANSWER)
+			tx_answer_left(b->fd, b->st, &vec[i].msg_hdr);
+	errno = saved;
+}
+
+/* Up to BATCH_MAX messages; perhaps fewer leave than could: the caller goes on. */
+static int send_some(int fd, struct mmsghdr *vec, unsigned n, int flags)
+{
+	struct batch b; /* its arrays are large: filled as far as they are used */
+	int saved = errno;
+
+	b.fd = fd;
+	b.st = tx_begin(&b.t, fd);
+	b.changed = b.refused = false;
+	if (b.st && (fd_flags(b.st) & FD_KIND) != FD_UDP) {
+		thread_leave(b.t);
+		b.st = NULL;
+	}
+	if (!b.st)
+		return REAL(sendmmsg)(fd, vec, n, flags);
+	n = prepare(&b, vec, n);
+	thread_leave(b.t);
+	if (!n && b.refused) {
+		errno = EPERM;
+		return -1;
+	}
+	errno = saved;
+	int sent = send_prepared(&b, vec, n, flags);
+
+	note_answers(&b, vec, sent);
+	return sent;
+}
+
+int tx_sendmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags)
+{
+	unsigned done = 0;
+
+	if (!vec || !vlen)
+		return REAL(sendmmsg)(fd, vec, vlen, flags);
+	if (vlen > BATCH_LARGEST)
+		vlen = BATCH_LARGEST;
+	while (done < vlen) {
+		unsigned n = vlen - done < BATCH_MAX ? vlen - done : BATCH_MAX;
+		int sent = send_some(fd, vec + done, n, flags);
+
+		if (sent <= 0)
+			return done ? (int)done : sent;
+		done += (unsigned)sent;
+	}
+	return (int)done;
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What is written on a TCP connection: each query's bytes bear its client's mark. */
+#include "cmsg.h"
+#include "decide.h"
+#include "iov.h"
+#include "log.h"
+#include "mark.h"
+#include "real.h"
+#include "sock.h"
+#include "tx.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+/*
+ * What is in the bytes of one write, up to where the mark changes. Bytes that go on with a message that began before
+ * keep the mark that it has; a message whose question is not there yet, and what is no DNS at all, get what the
+ * thread's turn says, else the default mark.
+ */
+struct outgoing {
+	struct thread *t;
+	int fd;
+	struct fd_state *st;
+	bool decided;	/* `whole` is what these bytes must bear; else: what the connection bears */
+	bool queries;	/* at least one upstream query begins here */
+	uint32_t whole; /* the mark of all before `limit` */
+	size_t limit;	/* bytes that may leave with it */
+};
+
+/* From this offset on the mark is this. Returns false where it is another than before: then the bytes end there. */
+static bool decide_from(struct outgoing *out, size_t offset, uint32_t mark)
+{
+	uint32_t whole = mark_for(out->fd, out->st, mark);
+
+	if (offset && (out->decided ? whole != out->whole : !mark_is(out->fd, out->st, whole))) {
+		out->limit = offset;
+		return false;
+	}
+	out->decided = true;
+	out->whole = whole;
+	return true;
+}
+
+static bool message_starts(void *ctx, const uint8_t *head, size_t have, size_t offset)
+{
+	struct outgoing *out = ctx;
+	struct dns_message parsed;
+	bool whole_question = dns_parse(attrib_key(shim.attrib), head, have, &parsed);
+
+	if (have > 2 && head[2] & 0x80)
+		return true; /* a client's answer: none of our marks */
+	out->queries = true;
+	if (!(fd_flags(out->st) & FD_SENT))
+		fd_set_flags(out->st, FD_SENT);
+	return decide_from(out, offset,
+			   whole_question ? decide_query(out->t, out->fd, out->st, &parsed)
+					  : decide_connection(out->t));
+}
+
+static void look_ahead(struct outgoing *out, const struct iovec *iov, size_t count, size_t total)
+{
+	fd_lock_streams(out->st, out->fd);
+	struct stream ahead = out->st->tx;
+
+	fd_unlock_streams(out->fd);
+	bool goes_on = ahead.seen > 0 && !ahead.alien;
+
+	stream_walk(&ahead, iov, count, total, message_starts, out);
+	/* no message begins here, and none goes on: a length alone, TLS, or whatever it is, on a connection upstream */
+	if (!out->queries && !goes_on && fd_flags(out->st) & FD_SENT)
+		decide_from(out, 0, decide_connection(out->t));
+}
+
+static enum marking mark_stream(const struct outgoing *out)
+{
+	bool first = shim.config.stream == STREAM_FIRST;
+
+	if (!out->decided || shim.config.dry_run || (first && fd_flags(out->st) & FD_FIRST))
+		return MARK_DONE;
+	enum marking marking = mark_connection(out->fd, out->st, out->whole);
+
+	if (marking == MARK_DONE && first && out->queries)
+		fd_set_flags(out->st, FD_FIRST);
+	return marking;
+}
+
+/* A blocking program's write waits, as long as its SO_SNDTIMEO allows; another's is told to come again. */
+static bool wait_writable(int fd, int flags)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	struct timeval limit = {0};
+	socklen_t len = sizeof(limit);
+	int timeout = -1, n;
+
+	errno = EAGAIN;
+	if (flags & MSG_DONTWAIT || REAL(fcntl)(fd, F_GETFL, 0) & O_NONBLOCK)
+		return false;
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &len) == 0 &&
+	    (limit.tv_sec || limit.tv_usec))
+		timeout = (int)(limit.tv_sec * 1000 + limit.tv_usec / 1000) + 1;
+	n = REAL(poll)(&p, 1, timeout);
+	if (n == 0)
+		errno = EAGAIN;
+	return n > 0;
+}
+
+/* Decides about these bytes and marks the connection for them; false, with an errno, where they may not leave. */
+static bool prepare(struct outgoing *out, const struct iovec *iov, size_t count, size_t total,
+		    int flags)
+{
+	for (;;) {
+		struct thread *t = thread_enter();
+		int saved = errno;
+
+		*out = (struct outgoing){.t = t, .fd = out->fd, .st = out->st, .limit = total};
+		if (!t)
+			return true;
+		look_ahead(out, iov, count, total);
+		enum marking marking = mark_stream(out);
+
+		thread_leave(t);
+		errno = saved;
+		if (marking == MARK_DONE || marking == MARK_FAILED)
+			return true;
+		if (marking == MARK_STALE) {
+			log_cause(LOG_stale_mark, 0);
+			errno = EPERM;
+			return false;
+		}
+		if (!wait_writable(out->fd, flags))
+			return false;
+	}
+}
+
+static bool answer_starts(void *ctx, const uint8_t *head, size_t have, size_t offset)
+{
+	struct outgoing *out = ctx;
+	size_t end = dns_question_end(head, have);
+
+	(void)offset;
+	if (end && head[2] & 0x80 && sock_ends(out->fd, out->st))
+		tx_client_answered(out->t, out->fd, out->st, &out->st->peer, IPPROTO_TCP, head,
+				   end);
+	return true;
+}
+
+/* The bytes that the kernel took: the state moves on, and clients whose answers began in them wait no longer. */
+static void left(struct outgoing *out, const struct iovec *iov, size_t count, ssize_t n)
+{
+	int saved = errno;
+
+	out->t = n > 0 ? thread_enter() : NULL;
+	if (!out->t)
+		return;
+	fd_lock_streams(out->st, out->fd);
+	stream_walk(&out->st->tx, iov, count, (size_t)n, answer_starts, out);
+	fd_unlock_streams(out->fd);
+	thread_leave(out->t);
+	errno = saved;
+}
+
+/* The part of the program's vector that lies between two offsets, as far as there is room for its pieces. */
+static size_t cut(const struct iovec *iov, size_t count, size_t offset, size_t end,
+		  struct iovec *out, size_t most)
+{
+	size_t used = 0, pos = 0;
+
+	for (size_t i = 0; i < count && used < most && pos < end; pos += iov[i++].iov_len) {
+		size_t from = offset > pos ? offset - pos : 0;
+		size_t to = end - pos < iov[i].iov_len ? end - pos : iov[i].iov_len;
+
+		if (from < to)
+			out[used++] = (struct iovec){(char *)iov[i].iov_base + from, to - from};
+	}
+	return used;
+}
+
+/*
+ * Several clients' queries in one write: each goes out with its own mark, and the program learns how far we came, as
+ * from any short write.
+ */
+static ssize_t send_parts(struct outgoing *out, const struct msghdr *app, int flags, size_t total)
+{
+	enum { PIECES = 64 };
+	struct iovec part[PIECES];
+	size_t done = 0;
+
+	for (;;) {
+		struct msghdr msg = *app;
+
+		msg.msg_iov = part;
+		msg.msg_iovlen =
+			cut(app->msg_iov, app->msg_iovlen, done, done + out->limit, part, PIECES);
+		size_t bytes = iov_total(part, msg.msg_iovlen);
+		ssize_t n = REAL(sendmsg)(out->fd, &msg, flags);
+
+		if (n < 0)
+			return done ? (ssize_t)done : n;
+		left(out, part, msg.msg_iovlen, n);
+		done += (size_t)n;
+		if (done >= total || (size_t)n < bytes)
+			return (ssize_t)done;
+		size_t count = cut(app->msg_iov, app->msg_iovlen, done, total, part, PIECES);
+
+		flags &= ~MSG_FASTOPEN;
+		if (!prepare(out, part, count, iov_total(part, count), flags))
+			return (ssize_t)done;
+	}
+}
+
+ssize_t tx_stream(int fd, struct fd_state *st, const struct msghdr *app, int flags,
+		  tx_plain_fn *plain, void *ctx)
+{
+	struct outgoing out = {.fd = fd, .st = st};
+	size_t total = iov_readable(app->msg_iov, app->msg_iovlen);
+
+	if (!total)
+		return plain(ctx);
+	if (!prepare(&out, app->msg_iov, app->msg_iovlen, total, flags))
+		return -1;
+	if (out.limit < total)
+		return send_parts(&out, app, flags, total);
+	ssize_t n = plain(ctx);
+
+	left(&out, app->msg_iov, app->msg_iovlen, n);
+	return n;
+}

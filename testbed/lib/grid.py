@@ -1,0 +1,107 @@
+"""The cells of the matrix: which resolvers, which paths and faults, and what each cell must be.
+
+A cell is a command line of testbed/run; its expectation is `right` (see lib/verdict.py) unless an
+exception says otherwise. What a resolver cannot do, its own file says (resolverkit.Unsupported).
+"""
+
+import dataclasses
+import re
+
+QUERIES = 1000
+IN_FLIGHT = 64
+
+# Clients ask again, so that a resolver without retries of its own answers in the end.
+_PATIENT = ("--timeout", "2", "--retries", "3")
+_MIXED = ("rnd50:5,dly150:1,drop1:1,tc:1,cnin:1,cnout:1,cnch:1,servf1:1,nx:1,cnin+tc:1,"
+          "cnout+rnd50:1,none:5")
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One way of asking, the same for each resolver."""
+
+    key: str
+    group: str
+    title: str
+    arguments: tuple
+    quick: bool = False
+
+
+def _faults(key, title, directives, *more, quick=False):
+    return Column(key, "answers", title, ("--directives", directives, *more), quick)
+
+
+def _path(group, key, title, *arguments, quick=False):
+    return Column(key, group, title, arguments, quick)
+
+
+FORWARDING = (
+    _faults("none", "at once", "none"),
+    _faults("rnd50", "in any order", "rnd50"),
+    _faults("dly150", "late", "dly150"),
+    _faults("drop1", "dropped once", "drop1:1,none:9", *_PATIENT),
+    _faults("tc", "truncated, then TCP", "tc"),
+    _faults("cnin", "CNAME in the zone", "cnin"),
+    _faults("cnout", "CNAME to elsewhere", "cnout"),
+    _faults("cnch", "chain of CNAMEs", "cnch"),
+    _faults("servf1", "SERVFAIL, then an answer", "servf1:1,none:3", *_PATIENT),
+    _faults("mixed", "all of these mixed", _MIXED, "--qtypes", "A,AAAA", *_PATIENT, quick=True),
+    _path("clients", "same5", "5 ask the same at once", "--same", "5", "--directives", "rnd50",
+          quick=True),
+    _path("clients", "tcp", "TCP", "--client-proto", "tcp"),
+    _path("clients", "tcp5", "TCP, 5 queries each", "--client-proto", "tcp", "--tcp-pipeline", "5",
+          "--directives", "rnd50", quick=True),
+    _path("clients", "ip6", "IPv6", "--client-ip", "6"),
+    _path("clients", "redirect", "redirected", "--via", "redirect", "--directives", "rnd50"),
+    _path("clients", "redirect6", "redirected, IPv6", "--via", "redirect", "--client-ip", "6",
+          quick=True),
+    _path("clients", "specific", "specific addresses", "--bind", "specific"),
+    _path("clients", "nft", "nft, connmark alone", "--rules", "nft-ct"),
+    _path("upstream", "up6", "IPv6", "--upstream-ip", "6", "--directives", "rnd50"),
+    _path("upstream", "uptcp", "TCP", "--upstream-proto", "tcp", "--directives", "rnd50",
+          quick=True),
+    _path("upstream", "uptcp6", "TCP, IPv6", "--upstream-proto", "tcp", "--upstream-ip", "6",
+          "--directives", "rnd50"),
+)
+
+FORWARDERS = ("dnsmasq", "unbound", "bind", "kresd", "kresd-two", "pdns-recursor",
+              "pdns-recursor-reuseport", "smartdns", "dnsdist", "stubby", "systemd-resolved")
+
+# (resolver's pattern, column): other arguments, and why.
+EXCEPTIONS = {
+    ("kresd", "drop1"): (
+        ("--directives", "drop1:1,none:49"),
+        "four timeouts in a row make it give its only forwarder up for a while, also bare"),
+    ("kresd", "mixed"): (
+        ("--directives", _MIXED.replace("drop1:1,", "")),
+        "its dropped answers are in a column of their own"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class CellPlan:
+    """One resolver asked in one way."""
+
+    resolver: str
+    column: Column
+    arguments: tuple
+    remark: str = ""
+
+    @property
+    def name(self):
+        """What --only is matched against."""
+        return f"{self.resolver} {self.column.key}"
+
+
+def _plan(resolver, column):
+    for (pattern, key), (arguments, remark) in EXCEPTIONS.items():
+        if column.key == key and re.match(f"{pattern}(-|$)", resolver):
+            return CellPlan(resolver, column, (*column.arguments, *arguments), remark)
+    return CellPlan(resolver, column, column.arguments)
+
+
+def cells(quick, only):
+    """The wanted cells, in the order of the table's rows."""
+    planned = (_plan(resolver, column) for resolver in FORWARDERS for column in FORWARDING)
+    return [cell for cell in planned
+            if (cell.column.quick or not quick) and re.search(only, cell.name)]

@@ -1,0 +1,88 @@
+"""Judges the questions of a recursing resolver whose names spell no mark.
+
+A question for an ancestor that clients share (a top-level domain, a shared zone, a name server of
+several zones) is right with the mark of any client that waits just then for something which leads
+to it. The root's own business, and what is asked while nobody waits, must be unmarked.
+
+Pure: the witness's list of questions and the clients' list of waits in, counts out.
+"""
+
+import collections
+
+import dnswire
+import tree
+
+GRACE_SECONDS = 0.01        # the witness's clock is read a little after the packet left
+ANSWERED_SECONDS = 10       # what comes so soon after a client's answer is still its doing
+MAX_DETAILS = 50
+COUNTERS = (
+    "ancestor_right",       # a client's mark that waits beneath the name
+    "ancestor_late",        # a client's mark that had its answer a moment before; nobody waits
+    "ancestor_past",        # likewise, though others wait
+    "ancestor_wrong",       # another mark
+    "ancestor_unmarked",    # no mark, though somebody waits beneath
+    "background_marked",    # a mark on what no client caused
+    "background_unmarked")
+
+
+class Waits:
+    """Who waited when for what: by each name that a client's question may lead to."""
+
+    def __init__(self, waits):
+        self._by_ancestor = collections.defaultdict(list)
+        for client, name, sent, over in waits:
+            for ancestor in _ancestors(tree.closure(name.encode().lower())):
+                self._by_ancestor[ancestor].append((client, sent, over))
+
+    def clients(self, name, now, grace):
+        """The marks of those who wait for the name, or for what lies beneath it."""
+        return {client for client, sent, over in self._by_ancestor[name]
+                if sent <= now <= over + grace}
+
+
+def _ancestors(closure):
+    """All the names of a closure and all that lie above them, but the root."""
+    found = set()
+    for name in closure:
+        while name and name not in found:
+            found.add(name)
+            name = name.partition(b".")[2]
+    return found
+
+
+def _subject(name):
+    """The name that a question is about: BIND asks `_.example` for what is at `example`."""
+    name = name.lower().encode()
+    return name[2:] if name.startswith(b"_.") else name
+
+
+def verdict(waits, now, name, marks):
+    """The counter that one question belongs to."""
+    subject, marks = _subject(name), {mark for mark in marks if mark}
+    if tree.is_background(subject):
+        return "background_marked" if marks else "background_unmarked"
+    waiting = waits.clients(subject, now, GRACE_SECONDS)
+    if not marks:
+        return "ancestor_unmarked" if waiting else "background_unmarked"
+    if marks <= waiting:
+        return "ancestor_right"
+    lately = waits.clients(subject, now, ANSWERED_SECONDS)
+    if marks <= lately:
+        return "ancestor_past" if waiting else "ancestor_late"
+    return "ancestor_wrong" if lately else "background_marked"
+
+
+def settle(record):
+    """Join what the clients and the witness of a run listed; the lists give way to counts."""
+    waits = Waits(record["clients"].pop("waits"))
+    witness = record["witness"]
+    counts = collections.Counter(dict.fromkeys(COUNTERS, 0))
+    details = []
+    for now, name, qtype, marks in witness.pop("others"):
+        kind = verdict(waits, now, name, marks)
+        counts[kind] += 1
+        if kind not in ("ancestor_right", "background_unmarked") and len(details) < MAX_DETAILS:
+            details.append({"verdict": kind, "time": now, "name": name, "marks": marks,
+                            "qtype": dnswire.TYPE_NAMES.get(qtype, qtype)})
+    witness.update(counts)
+    witness["ancestor_details"] = details

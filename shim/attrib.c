@@ -84,8 +84,8 @@ struct shard {
 struct attrib {
 	struct sip_key key;
 	unsigned capacity;
-	_Atomic uint64_t evicted,
-		lost; /* entries that went before their time; of them, clients that waited */
+	/* entries that went before their time; of them, clients that waited */
+	_Atomic uint64_t evicted, lost;
 	_Atomic uint32_t waiting; /* client queries that wait, in all shards together */
 	/* how often a turn named the same owner as better evidence, and not */
 	_Atomic uint32_t turn_right, turn_wrong;

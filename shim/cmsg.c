@@ -50,6 +50,9 @@ size_t cmsg_add_mark(void *out, size_t size, const void *control, size_t len, ui
 		memcpy((char *)out + start + CMSG_LEN(0), &own, sizeof(own));
 		return len;
 	}
+	/* What is left behind the last message, and too short for another, the kernel would take for the next. */
+	if (at <= len && len - at < sizeof(struct cmsghdr))
+		used = at;
 	write_mark((char *)out + used, mark);
 	return used + CMSG_MARK_SPACE;
 }

@@ -86,14 +86,21 @@ static void hash_labels(const struct sip_key *key, const uint8_t *msg,
 	}
 }
 
+/*
+ * Opcodes 0 to 6 without 3 (IANA), and at most one question. A query of opcode QUERY answers nothing (an IXFR query,
+ * RFC 1995, has its SOA in the authority section): a TLS ClientHello could else pass, whose first bytes read as one.
+ */
 bool dns_plausible(const uint8_t *msg, size_t len)
 {
 	if (len < DNS_HEADER_LEN)
 		return false;
 	unsigned opcode = msg[2] >> 3 & 0xf;
-	/* RFC 8499 and IANA: opcodes 0 to 6 without 3; one question, or none in some answers and in
-	 * cookies' queries */
-	return opcode <= 6 && opcode != 3 && be16(msg + 4) <= 1;
+
+	if (opcode > 6 || opcode == 3 || be16(msg + 4) > 1)
+		return false;
+	bool query = !(msg[2] & 0x80) && opcode == 0;
+
+	return !query || ((msg[3] & 0x0f) == 0 && be16(msg + 6) == 0 && be16(msg + 8) <= 1);
 }
 
 static bool is_standard(const uint8_t *msg, size_t len)

@@ -212,7 +212,7 @@ static void kinds_of_labels(void **state)
 		wire_header(&w, 1, 0, 1);
 		wire_labels(&w, "www.example");
 		wire_8(&w, length);
-		wire_8(&w, DNS_HEADER_LEN); /* where a name is, if it were a pointer */
+		wire_8(&w, 4); /* where a root is, if it were a pointer: the count of questions */
 		memset(w.bytes + w.len, 0, 300);
 		w.len += 300;
 		if (parse_bytes(w.bytes, w.len, &m))

@@ -31,7 +31,7 @@ LIBS = -lnetfilter_conntrack -lmnl
 
 # The pure core: no socket, no clock, no allocation. It links alone into the unit tests.
 PURE = attrib cmsg config dns intake stream
-SHELL_SIDE = caps conntrack decide fdtab init intakes log mark real rx rx_batch sock thread trace tx tx_batch tx_stream \
+SHELL_SIDE = caps conntrack decide fdtab init intakes log mark real route rx rx_batch sock thread trace tx tx_batch tx_stream \
 	     wrap_descriptor wrap_privilege wrap_receive wrap_send wrap_syscall wrap_wait
 OBJECTS = $(PURE:%=build/shim/%.o) $(SHELL_SIDE:%=build/shim/%.o)
 

@@ -5,6 +5,7 @@
 #include "fdtab.h"
 #include "intakes.h"
 #include "log.h"
+#include "route.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -51,6 +52,7 @@ static void after_fork_in_child(void)
 	}
 	conntrack_after_fork();
 	fd_after_fork();
+	route_after_fork();
 	attrib_after_fork(shim.attrib);
 	intakes_after_fork(&thread_self);
 }

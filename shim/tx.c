@@ -9,6 +9,7 @@
 #include "log.h"
 #include "mark.h"
 #include "real.h"
+#include "route.h"
 #include "sock.h"
 
 #include <errno.h>
@@ -61,6 +62,7 @@ static void mark_datagram(int fd, struct fd_state *st, const struct msghdr *app,
 {
 	enum marking marking = MARK_DONE;
 
+	route_follow(fd, st, whole);
 	if (mark_needs_socket(st))
 		marking = mark_socket(fd, st, whole);
 	if (!needs_message(fd, st, app, whole))

@@ -12,13 +12,14 @@ import collections
 import dnswire
 import tree
 
-GRACE_SECONDS = 0.01        # the witness's clock is read a little after the packet left
+GRACE_SECONDS = 0.01        # the witness's clock is read a little after the packet left; and a
+                            # resolver knows of a client's question a little after it was sent
 ANSWERED_SECONDS = 10       # what comes so soon after a client's answer is still its doing
 MAX_DETAILS = 50
 COUNTERS = (
     "ancestor_right",       # a client's mark that waits beneath the name
     "ancestor_late",        # a client's mark that had its answer a moment before; nobody waits
-    "ancestor_past",        # likewise, though others wait
+    "ancestor_past",        # likewise, though others wait: one of theirs would have been right
     "ancestor_wrong",       # another mark
     "ancestor_unmarked",    # no mark, though somebody waits beneath
     "background_marked",    # a mark on what no client caused
@@ -35,9 +36,13 @@ class Waits:
                 self._by_ancestor[ancestor].append((client, sent, over))
 
     def clients(self, name, now, grace):
-        """The marks of those who wait for the name, or for what lies beneath it."""
-        return {client for client, sent, over in self._by_ancestor[name]
-                if sent <= now <= over + grace}
+        """The marks of those who wait for the name, or for what lies beneath it.
+
+        A positive grace, in seconds, includes those who may have waited; a negative one leaves out
+        those of whom the resolver may not have known.
+        """
+        return {client for client, sent, over in self._by_ancestor.get(name, ())
+                if sent + max(0, -grace) <= now <= over + grace}
 
 
 def _ancestors(closure):
@@ -61,14 +66,14 @@ def verdict(waits, now, name, marks):
     subject, marks = _subject(name), {mark for mark in marks if mark}
     if tree.is_background(subject):
         return "background_marked" if marks else "background_unmarked"
-    waiting = waits.clients(subject, now, GRACE_SECONDS)
+    certain = waits.clients(subject, now, -GRACE_SECONDS)
     if not marks:
-        return "ancestor_unmarked" if waiting else "background_unmarked"
-    if marks <= waiting:
+        return "ancestor_unmarked" if certain else "background_unmarked"
+    if marks <= waits.clients(subject, now, GRACE_SECONDS):
         return "ancestor_right"
     lately = waits.clients(subject, now, ANSWERED_SECONDS)
     if marks <= lately:
-        return "ancestor_past" if waiting else "ancestor_late"
+        return "ancestor_past" if certain else "ancestor_late"
     return "ancestor_wrong" if lately else "background_marked"
 
 

@@ -33,6 +33,7 @@ def unmet_right(record, bare):
         ("wrong", "questions with another client's mark"), ("unmarked", "unmarked questions"),
         ("syn_wrong", "connections opened with another client's mark"),
         ("ancestor_wrong", "shared ancestors with the mark of one who did not wait"),
+        ("ancestor_past", "shared ancestors with the mark of one who waited no longer"),
         ("ancestor_unmarked", "unmarked questions for shared ancestors"),
         ("background_marked", "marked questions that no client caused")) if witness.get(name)]
     if witness["wrong_shared"]:

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "route.h"
+
+#include "mark.h"
+#include "real.h"
+#include "sock.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
+#include <pthread.h>
+#include <string.h>
+
+enum {
+	RULES_LIFE_MS = 5000,  /* how long we go on believing what the rules were */
+	SOURCE_LIFE_MS = 2000, /* and what source address a mark's route gave */
+	SOURCES = 256,	       /* (mark, destination) pairs remembered */
+	DUMP_PARTS = 64,       /* of a dump of the rules, as much is read */
+};
+
+/* ---- are there rules by mark at all? ---- */
+
+static _Atomic uint32_t rules_asked; /* when, ms; 0: never */
+static _Atomic bool rules_found;
+
+static int find_fwmark(const struct nlattr *attr, void *found)
+{
+	if (mnl_attr_get_type(attr) == FRA_FWMARK)
+		*(bool *)found = true;
+	return MNL_CB_OK;
+}
+
+static int read_rule(const struct nlmsghdr *nlh, void *found)
+{
+	mnl_attr_parse(nlh, sizeof(struct fib_rule_hdr), find_fwmark, found);
+	return MNL_CB_OK;
+}
+
+static int ask_for_rules(int fd, void *buffer)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+
+	nlh->nlmsg_type = RTM_GETRULE;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	mnl_nlmsg_put_extra_header(nlh, sizeof(struct fib_rule_hdr)); /* AF_UNSPEC: all families */
+	return REAL(send)(fd, nlh, nlh->nlmsg_len, MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+/* The kernel writes each part of the answer when we read it: nothing here waits. */
+static bool has_mark_rules(void)
+{
+	_Alignas(16) char buffer[8192];
+	int fd = REAL(socket)(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	bool found = false;
+
+	if (fd < 0)
+		return false;
+	int status = ask_for_rules(fd, buffer) == 0 ? MNL_CB_OK : MNL_CB_ERROR;
+
+	for (int i = 0; i < DUMP_PARTS && status > MNL_CB_STOP; i++) {
+		ssize_t n = REAL(recv)(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+
+		status = n <= 0 ? MNL_CB_ERROR
+				: mnl_cb_run(buffer, (size_t)n, 0, 0, read_rule, &found);
+	}
+	REAL(close)(fd);
+	return found;
+}
+
+static bool routes_by_mark(uint32_t now)
+{
+	uint32_t asked = atomic_load_explicit(&rules_asked, memory_order_relaxed);
+
+	if (asked && now - asked < RULES_LIFE_MS)
+		return atomic_load_explicit(&rules_found, memory_order_relaxed);
+	if (atomic_compare_exchange_strong(&rules_asked, &asked, now | 1))
+		atomic_store(&rules_found, has_mark_rules());
+	return atomic_load(&rules_found);
+}
+
+/* ---- which source address has a mark's route? ---- */
+
+struct source {
+	uint32_t mark, asked;
+	struct endpoint peer, self;
+};
+
+static struct source sources[SOURCES];
+static pthread_mutex_t sources_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static socklen_t to_sockaddr(const struct endpoint *end, struct sockaddr_storage *out)
+{
+	struct sockaddr_in *in = (struct sockaddr_in *)out;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
+
+	memset(out, 0, sizeof(*out));
+	out->ss_family = end->family;
+	if (end->family == AF_INET) {
+		in->sin_port = end->port;
+		memcpy(&in->sin_addr, end->addr, 4);
+		return sizeof(*in);
+	}
+	in6->sin6_port = end->port;
+	memcpy(&in6->sin6_addr, end->addr, 16);
+	return sizeof(*in6);
+}
+
+/* Tries it out on a socket of our own. */
+static bool ask_source(uint32_t mark, const struct endpoint *peer, struct endpoint *self)
+{
+	struct sockaddr_storage to, from = {.ss_family = AF_UNSPEC};
+	socklen_t to_len = to_sockaddr(peer, &to), from_len = sizeof(from);
+	int fd = REAL(socket)(peer->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool known = fd >= 0 &&
+		     REAL(setsockopt)(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) == 0 &&
+		     REAL(connect)(fd, (struct sockaddr *)&to, to_len) == 0 &&
+		     getsockname(fd, (struct sockaddr *)&from, &from_len) == 0 &&
+		     endpoint_from(self, &from, from_len);
+
+	if (fd >= 0)
+		REAL(close)(fd);
+	return known;
+}
+
+static bool same_address(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->family == b->family && memcmp(a->addr, b->addr, sizeof(a->addr)) == 0;
+}
+
+static struct source *place_of(uint32_t mark, const struct endpoint *peer)
+{
+	uint32_t h = mark * 2654435761U;
+
+	for (unsigned i = 0; i < sizeof(peer->addr); i++)
+		h = (h ^ peer->addr[i]) * 16777619U;
+	return &sources[h % SOURCES];
+}
+
+static bool source_of(uint32_t now, uint32_t mark, const struct endpoint *peer,
+		      struct endpoint *self)
+{
+	struct source *place = place_of(mark, peer);
+
+	pthread_mutex_lock(&sources_lock);
+	bool known = place->asked && now - place->asked < SOURCE_LIFE_MS && place->mark == mark &&
+		     same_address(&place->peer, peer);
+
+	if (known)
+		*self = place->self;
+	pthread_mutex_unlock(&sources_lock);
+	if (known || !ask_source(mark, peer, self))
+		return known;
+	pthread_mutex_lock(&sources_lock);
+	*place = (struct source){.mark = mark, .asked = now | 1, .peer = *peer, .self = *self};
+	pthread_mutex_unlock(&sources_lock);
+	return true;
+}
+
+/* ---- following ---- */
+
+/*
+ * AF_UNSPEC dissolves the connection and with it the source address that it chose (connect(2)); an address or a port
+ * that the program bound itself stays. No query has left by this socket under this mark, so no answer is lost.
+ */
+static void connect_anew(int fd, struct fd_state *st, const struct endpoint *peer)
+{
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	struct sockaddr_storage to;
+	socklen_t len = to_sockaddr(peer, &to);
+
+	if (fd_flags(st) & FD_INET6 && peer->family == AF_INET)
+		return; /* v4-mapped: its datagrams are routed by their own control message */
+	if (REAL(connect)(fd, &none, sizeof(none)) != 0)
+		return;
+	REAL(connect)(fd, (struct sockaddr *)&to, len);
+	sock_connected(st, (struct sockaddr *)&to, len);
+}
+
+void route_follow(int fd, struct fd_state *st, uint32_t mark)
+{
+	uint32_t now = thread_now_ms();
+	struct endpoint self, peer;
+
+	if (!(fd_flags(st) & FD_CONNECTED) || !routes_by_mark(now) || !sock_ends(fd, st))
+		return;
+	peer = st->peer;
+	if (!source_of(now, mark, &peer, &self) || same_address(&self, &st->self))
+		return;
+	if (mark_socket(fd, st, mark) == MARK_DONE)
+		connect_anew(fd, st, &peer);
+}
+
+void route_after_fork(void)
+{
+	pthread_mutex_init(&sources_lock, NULL);
+}

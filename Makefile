@@ -31,8 +31,8 @@ LIBS = -lnetfilter_conntrack -lmnl
 
 # The pure core: no socket, no clock, no allocation. It links alone into the unit tests.
 PURE = attrib cmsg config dns intake stream
-SHELL_SIDE = caps conntrack decide fdtab init intakes log mark real route rx rx_batch sock thread trace tx tx_batch tx_stream \
-	     wrap_descriptor wrap_privilege wrap_receive wrap_send wrap_syscall wrap_wait
+SHELL_SIDE = caps conntrack decide fdtab init intakes log mark real route rx rx_batch sock thread tls trace tx tx_batch tx_stream \
+	     wrap_descriptor wrap_privilege wrap_receive wrap_send wrap_syscall wrap_tls wrap_wait
 OBJECTS = $(PURE:%=build/shim/%.o) $(SHELL_SIDE:%=build/shim/%.o)
 
 UNIT_TESTS = $(notdir $(basename $(wildcard testbed/unit/test_*.c)))

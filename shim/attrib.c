@@ -264,7 +264,12 @@ static uint64_t client_key(const struct attrib *a, const struct dns_message *m,
 	       .proto = who->flow.proto};
 
 	memcpy(k.addr, who->flow.client.addr, sizeof(k.addr));
-	if (!k.family) { /* no address to tell clients apart by: then the socket does */
+	if (who->session) { /* whose answer names no socket */
+		k.fd_gen = who->session;
+		memset(k.addr, 0, sizeof(k.addr));
+		k.port = 0;
+		k.family = 0;
+	} else if (!k.family) { /* no address to tell clients apart by: then the socket does */
 		k.fd = (uint32_t)who->fd;
 		k.fd_gen = who->fd_gen;
 	}

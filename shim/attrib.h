@@ -77,7 +77,8 @@ struct attrib_ref {
 struct attrib_owner {
 	struct attrib_ref ref;
 	struct flow flow;
-	int fd; /* the socket that it came in on, and the descriptor's generation */
+	uint32_t session; /* of a TLS client: what tells its connection from others; 0: no TLS */
+	int fd;		  /* the socket that it came in on, and the descriptor's generation */
 	uint32_t fd_gen;
 	uint32_t mark;
 	uint32_t asked; /* when, ms; set by attrib_client_query */

@@ -75,6 +75,17 @@ SHIM_CALL(int, setreuid, (uid_t ruid, uid_t euid))
 SHIM_CALL(int, setresuid, (uid_t ruid, uid_t euid, uid_t suid))
 SHIM_CALL(int, capset, (cap_user_header_t header, const cap_user_data_t data))
 
+/*
+ * TLS libraries, where the program has them: the question in the clear, before it is encrypted (OpenSSL's SSL_write(3),
+ * GnuTLS's gnutls_record_send(3)).
+ */
+SHIM_CALL_OPTIONAL(int, SSL_write, (void *ssl, const void *buf, int len))
+SHIM_CALL_OPTIONAL(int, SSL_write_ex, (void *ssl, const void *buf, size_t len, size_t *written))
+SHIM_CALL_OPTIONAL(int, SSL_read, (void *ssl, void *buf, int len))
+SHIM_CALL_OPTIONAL(int, SSL_read_ex, (void *ssl, void *buf, size_t len, size_t *got))
+SHIM_CALL_OPTIONAL(ssize_t, gnutls_record_send, (void *session, const void *buf, size_t len))
+SHIM_CALL_OPTIONAL(ssize_t, gnutls_record_recv, (void *session, void *buf, size_t len))
+
 /* libuv and others go past the C library's wrappers with it */
 SHIM_CALL(long, syscall, (long number, ...))
 

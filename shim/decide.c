@@ -82,10 +82,9 @@ static void say_losses(void)
 		log_cause(LOG_table_full, 0);
 }
 
-uint32_t decide_query(struct thread *t, int fd, const struct fd_state *st,
+uint32_t decide_query(struct thread *t, struct attrib_socket socket,
 		      const struct dns_message *query)
 {
-	struct attrib_socket socket = {.fd = fd, .gen = fd_gen(st)};
 	struct attrib_decision decision;
 	uint32_t now = thread_now_ms(), mark = shim.config.default_mark;
 
@@ -98,7 +97,7 @@ uint32_t decide_query(struct thread *t, int fd, const struct fd_state *st,
 		attrib_commit(shim.attrib, now, query, socket, &decision);
 		mark = mark_of(&decision.owner);
 	}
-	trace_decision(fd, query, &decision, mark);
+	trace_decision(socket.fd, query, &decision, mark);
 	return mark;
 }
 

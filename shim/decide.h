@@ -13,7 +13,7 @@
  * The mark of an upstream query (only the bits of the mask count), CONNMARK_DEFAULT where nobody's
  * or unknown. Counted and traced.
  */
-uint32_t decide_query(struct thread *t, int fd, const struct fd_state *st,
+uint32_t decide_query(struct thread *t, struct attrib_socket socket,
 		      const struct dns_message *query);
 
 /**

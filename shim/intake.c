@@ -85,12 +85,19 @@ uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const u
 	return slot->sequence;
 }
 
+static bool same_client(const struct attrib_owner *a, const struct attrib_owner *b)
+{
+	if (a->session || b->session)
+		return a->session == b->session;
+	return a->flow.proto == b->flow.proto &&
+	       memcmp(&a->flow.client, &b->flow.client, sizeof(a->flow.client)) == 0;
+}
+
 static bool is_answer_to(const struct intake_slot *slot, const uint8_t *msg, size_t end,
 			 const struct attrib_owner *who)
 {
 	return slot->pending && slot->who.id == (msg[0] << 8 | msg[1]) &&
-	       slot->who.flow.proto == who->flow.proto && slot->length == end - DNS_HEADER_LEN &&
-	       memcmp(&slot->who.flow.client, &who->flow.client, sizeof(who->flow.client)) == 0 &&
+	       slot->length == end - DNS_HEADER_LEN && same_client(&slot->who, who) &&
 	       memcmp(slot->question, msg + DNS_HEADER_LEN, slot->length) == 0;
 }
 

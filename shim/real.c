@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 
 struct real_calls real;
 
@@ -23,6 +24,32 @@ void *real_resolve(enum real_id id)
 
 	*slot_of(id) = found;
 	return found;
+}
+
+static void *seen_from(const char *name, void *caller)
+{
+	struct link_map *map = NULL;
+	Dl_info info;
+
+	if (!dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP) || !map)
+		return NULL;
+	return dlsym(map, name); /* glibc: a handle is the link map */
+}
+
+void *real_resolve_for(enum real_id id, void *caller)
+{
+	void *found = real_resolve(id);
+
+	if (!found)
+		found = *slot_of(id) = seen_from(real_names[id], caller);
+	return found;
+}
+
+void *real_beside(const char *name, void *caller)
+{
+	void *found = dlsym(RTLD_NEXT, name);
+
+	return found ? found : seen_from(name, caller);
 }
 
 void real_resolve_all(void)

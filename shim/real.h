@@ -48,6 +48,17 @@ void *real_resolve(enum real_id id);
 #define REAL(name) (real.name ? real.name : (__typeof__(real.name))real_resolve(REAL_##name))
 
 /**
+ * Finds a real function for a caller that lives in a library loaded later and for itself alone (dlopen without
+ * RTLD_GLOBAL): what its own dependencies say. Keeps it in the table.
+ *
+ * @param caller  an address in the calling code
+ */
+void *real_resolve_for(enum real_id id, void *caller);
+
+/** Any other function that goes with one of the table's, as real_resolve_for would find it; NULL: there is none. */
+void *real_beside(const char *name, void *caller);
+
+/**
  * A system call without the C library, so without dlsym and errno: for the syscall() wrapper before
  * the constructor has run (jemalloc calls it while it holds its own initialisation lock).
  *

@@ -28,48 +28,52 @@ struct arrival {
 };
 
 /*
- * Does this socket serve clients? On one that sends queries upstream, a "query" that comes in is somebody's trick: its
- * sender would be taken for a client, and the mark of that flow is another client's.
+ * On a socket that sends queries upstream, a "query" that comes in is somebody's trick: its sender would be taken for
+ * a client, and the mark of that flow is another client's.
  */
-static bool serves_clients(const struct fd_state *st)
+bool rx_serves_clients(const struct fd_state *st)
 {
 	uint32_t flags = fd_flags(st);
 
 	return !(flags & FD_SENT) || flags & FD_ANSWERED;
 }
 
-static void client_query(const struct arrival *in, const uint8_t *msg, size_t end)
+void rx_client_query(struct thread *t, struct attrib_owner *who, const uint8_t *msg, size_t end)
 {
-	struct thread *t = in->t;
 	struct intake *intake = intakes_own(t);
 	struct dns_message query;
+
+	log_count(LOG_client_queries);
+	t->turn_query = 0;
+	if (!intake) {
+		if (dns_parse(attrib_key(shim.attrib), msg, end, &query))
+			attrib_client_query(shim.attrib, thread_now_ms(), &query, who, &t->turn);
+		return;
+	}
+	t->turn_query = intake_query(intake, shim.attrib, thread_now_ms(), msg, end, who);
+	attrib_turn_add(&t->turn, NULL);
+}
+
+void rx_upstream_answer(struct thread *t, struct attrib_socket socket, const uint8_t *msg,
+			size_t have)
+{
+	struct dns_message answer;
+
+	if (!dns_parse(attrib_key(shim.attrib), msg, have, &answer))
+		return;
+	t->turn_query = 0;
+	attrib_upstream_answer(shim.attrib, thread_now_ms(), &answer, msg, have, socket, &t->turn);
+}
+
+static void client_query(const struct arrival *in, const uint8_t *msg, size_t end)
+{
 	struct attrib_owner who = {
 		.flow = {.client = in->from, .local = in->to, .proto = in->proto},
 		.fd = in->fd,
 		.fd_gen = fd_gen(in->st),
 	};
 
-	log_count(LOG_client_queries);
-	t->turn_query = 0;
-	if (!intake) {
-		if (dns_parse(attrib_key(shim.attrib), msg, end, &query))
-			attrib_client_query(shim.attrib, thread_now_ms(), &query, &who, &t->turn);
-		return;
-	}
-	t->turn_query = intake_query(intake, shim.attrib, thread_now_ms(), msg, end, &who);
-	attrib_turn_add(&t->turn, NULL);
-}
-
-static void upstream_answer(const struct arrival *in, const uint8_t *msg, size_t have)
-{
-	struct attrib_socket socket = {.fd = in->fd, .gen = fd_gen(in->st)};
-	struct dns_message answer;
-
-	if (!dns_parse(attrib_key(shim.attrib), msg, have, &answer))
-		return;
-	in->t->turn_query = 0;
-	attrib_upstream_answer(shim.attrib, thread_now_ms(), &answer, msg, have, socket,
-			       &in->t->turn);
+	rx_client_query(in->t, &who, msg, end);
 }
 
 static void arrived(const struct arrival *in, const uint8_t *msg, size_t have)
@@ -79,8 +83,9 @@ static void arrived(const struct arrival *in, const uint8_t *msg, size_t have)
 	if (!end)
 		return;
 	if (msg[2] & 0x80)
-		upstream_answer(in, msg, have);
-	else if (serves_clients(in->st))
+		rx_upstream_answer(in->t, (struct attrib_socket){in->fd, fd_gen(in->st)}, msg,
+				   have);
+	else if (rx_serves_clients(in->st))
 		client_query(in, msg, end);
 }
 
@@ -142,6 +147,7 @@ static void stream_arrived(struct thread *t, struct fd_state *st, int fd, const 
 {
 	struct arrival in = {.t = t, .st = st, .fd = fd, .proto = IPPROTO_TCP};
 
+	t->tcp_fd = fd;
 	fd_lock_streams(st, fd);
 	if (discarded && n)
 		st->rx.alien =

@@ -24,6 +24,10 @@ struct thread {
 	uint32_t
 		turn_query; /* the turn's newest message is this query of the intake (intake_query); 0: it is not */
 	struct intake *intake;
+	/* a question seen in the clear, whose encrypted bytes are yet to be written: the mark they must bear */
+	bool plain;
+	uint32_t plain_mark;
+	int tcp_fd; /* the connection read last: what is decrypted next came by it */
 	unsigned intake_index;
 	/* the netlink socket of conntrack.c: valid while the number is still ours and no fork came
 	 * between */
@@ -69,6 +73,7 @@ static inline void thread_leave(struct thread *t)
 static inline void thread_turn_ends(void)
 {
 	thread_self.turn.messages = 0;
+	thread_self.plain = false;
 }
 
 /** Milliseconds of the coarse monotonic clock: for ages, not for durations. */

@@ -88,7 +88,8 @@ static void query_leaves(struct thread *t, int fd, struct fd_state *st, const st
 {
 	if (!(fd_flags(st) & FD_SENT))
 		fd_set_flags(st, FD_SENT);
-	uint32_t mark = decide_query(t, fd, st, query);
+	struct attrib_socket socket = {.fd = fd, .gen = fd_gen(st)};
+	uint32_t mark = decide_query(t, socket, query);
 
 	if (!shim.config.dry_run)
 		mark_datagram(fd, st, app, mark_for(fd, st, mark), control, size, out);
@@ -133,14 +134,20 @@ void tx_client_answered(struct thread *t, int fd, const struct fd_state *st,
 		.fd = fd,
 		.fd_gen = fd_gen(st),
 	};
+
+	tx_answered(t, &who, msg, end);
+}
+
+void tx_answered(struct thread *t, const struct attrib_owner *who, const uint8_t *msg, size_t end)
+{
 	struct dns_message answer;
 
-	if (t->intake && intake_answer(t->intake, msg, end, &who))
+	if (t->intake && intake_answer(t->intake, msg, end, who))
 		return;
 	/* received by another thread, or in the table already */
 	intakes_empty(shim.attrib);
 	if (dns_parse(attrib_key(shim.attrib), msg, end, &answer))
-		attrib_client_answer(shim.attrib, thread_now_ms(), &answer, &who);
+		attrib_client_answer(shim.attrib, thread_now_ms(), &answer, who);
 }
 
 void tx_answer_left(int fd, struct fd_state *st, const struct msghdr *app)

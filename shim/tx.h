@@ -71,6 +71,9 @@ void tx_client_answered(struct thread *t, int fd, const struct fd_state *st,
 			const struct endpoint *client, uint8_t proto, const uint8_t *msg,
 			size_t end);
 
+/** The same of a client known otherwise. */
+void tx_answered(struct thread *t, const struct attrib_owner *who, const uint8_t *msg, size_t end);
+
 /** Did the kernel refuse the mark, and not a firewall the packet? Looks at errno; n: what the call returned. */
 bool tx_refused_mark(ssize_t n);
 

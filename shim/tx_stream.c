@@ -53,8 +53,17 @@ static bool message_starts(void *ctx, const uint8_t *head, size_t have, size_t o
 	if (!(fd_flags(out->st) & FD_SENT))
 		fd_set_flags(out->st, FD_SENT);
 	return decide_from(out, offset,
-			   whole_question ? decide_query(out->t, out->fd, out->st, &parsed)
-					  : decide_connection(out->t));
+			   whole_question
+				   ? decide_query(out->t,
+						  (struct attrib_socket){out->fd, fd_gen(out->st)},
+						  &parsed)
+				   : decide_connection(out->t));
+}
+
+/* What cannot be read here was perhaps seen in the clear before (tls.c). */
+static uint32_t mark_of_unread(struct thread *t)
+{
+	return t->plain ? t->plain_mark : decide_connection(t);
 }
 
 static void look_ahead(struct outgoing *out, const struct iovec *iov, size_t count, size_t total)
@@ -68,7 +77,7 @@ static void look_ahead(struct outgoing *out, const struct iovec *iov, size_t cou
 	stream_walk(&ahead, iov, count, total, message_starts, out);
 	/* no message begins here, and none goes on: a length alone, TLS, or whatever it is, on a connection upstream */
 	if (!out->queries && !goes_on && fd_flags(out->st) & FD_SENT)
-		decide_from(out, 0, decide_connection(out->t));
+		decide_from(out, 0, mark_of_unread(out->t));
 }
 
 static enum marking mark_stream(const struct outgoing *out)

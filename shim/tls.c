@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "tls.h"
+
+#include "decide.h"
+#include "rx.h"
+#include "sock.h"
+#include "tx.h"
+
+#include <errno.h>
+
+enum {
+	SESSION_FD = -2, /* in the place of a socket: sessions are told apart by their generation */
+	MESSAGES_MAX = 64, /* in one piece of cleartext */
+};
+
+typedef void message_fn(struct thread *t, const void *session, int fd, const uint8_t *msg,
+			size_t len);
+
+/* An object's address, as a number that is not 0. */
+static uint32_t number_of(const void *session)
+{
+	uint64_t address = (uint64_t)(uintptr_t)session;
+
+	return (uint32_t)(address >> 4 ^ address >> 32) | 1;
+}
+
+/*
+ * Programs hand over a message with its length before it, several such, or the length by itself and then the message.
+ */
+static void each_message(struct thread *t, const void *session, int fd, const uint8_t *buf,
+			 size_t len, message_fn *fn)
+{
+	for (int i = 0; i < MESSAGES_MAX && len > 2; i++) {
+		size_t length = (size_t)buf[0] << 8 | buf[1];
+
+		if (length + 2 > len || !dns_question_end(buf + 2, length))
+			break;
+		fn(t, session, fd, buf + 2, length);
+		buf += length + 2;
+		len -= length + 2;
+	}
+	if (dns_question_end(buf, len))
+		fn(t, session, fd, buf, len);
+}
+
+static void written(struct thread *t, const void *session, int fd, const uint8_t *msg, size_t len)
+{
+	struct attrib_socket socket = {.fd = SESSION_FD, .gen = number_of(session)};
+	struct attrib_owner who = {.session = number_of(session)};
+	struct dns_message query;
+
+	(void)fd;
+	if (msg[2] & 0x80) {
+		tx_answered(t, &who, msg, dns_question_end(msg, len));
+		return;
+	}
+	if (!dns_parse(attrib_key(shim.attrib), msg, len, &query))
+		return;
+	uint32_t mark = decide_query(t, socket, &query);
+
+	/* several clients' queries that will leave together: nobody's mark, rather than another's */
+	if (t->plain && mark != t->plain_mark)
+		mark = shim.config.default_mark;
+	t->plain = true;
+	t->plain_mark = mark;
+}
+
+void tls_before_write(const void *session, const void *buf, size_t len)
+{
+	struct thread *t = buf ? thread_enter() : NULL;
+	int saved = errno;
+
+	if (!t)
+		return;
+	each_message(t, session, -1, buf, len, written);
+	thread_leave(t);
+	errno = saved;
+}
+
+void tls_after_write(int fd)
+{
+	if (fd >= 0)
+		thread_self.plain = false;
+}
+
+static void client_asked(struct thread *t, const void *session, int fd, const uint8_t *msg,
+			 size_t len)
+{
+	struct fd_state *st = sock_known(fd >= 0 ? fd : t->tcp_fd);
+	struct attrib_owner who = {.session = number_of(session)};
+
+	if (!st || !rx_serves_clients(st))
+		return;
+	who.fd = fd >= 0 ? fd : t->tcp_fd;
+	who.fd_gen = fd_gen(st);
+	who.flow.proto = IPPROTO_TCP;
+	if (sock_ends(who.fd, st)) {
+		who.flow.client = st->peer;
+		who.flow.local = st->self;
+	}
+	rx_client_query(t, &who, msg, dns_question_end(msg, len));
+}
+
+static void decrypted(struct thread *t, const void *session, int fd, const uint8_t *msg, size_t len)
+{
+	struct attrib_socket socket = {.fd = SESSION_FD, .gen = number_of(session)};
+
+	if (msg[2] & 0x80)
+		rx_upstream_answer(t, socket, msg, len);
+	else
+		client_asked(t, session, fd, msg, len);
+}
+
+void tls_read(const void *session, int fd, const void *buf, size_t len)
+{
+	struct thread *t = thread_enter();
+	int saved = errno;
+
+	if (!t)
+		return;
+	each_message(t, session, fd, buf, len, decrypted);
+	thread_leave(t);
+	errno = saved;
+}

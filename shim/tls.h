@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * DNS over TLS (RFC 7858): messages in the clear, as the program hands them to its TLS library or gets them from it.
+ * On the connection itself nothing can be read; what is seen here says whose the encrypted bytes are that this thread
+ * writes next.
+ */
+#ifndef SHIM_TLS_H
+#define SHIM_TLS_H
+
+#include <stddef.h>
+
+/**
+ * The program hands over bytes to be encrypted: an upstream query among them decides the mark of what is written next
+ * by this thread; a client's answer ends its wait (after the call, so that this comes first is harmless).
+ *
+ * @param session  the TLS library's object; tells connections apart
+ * @param fd       its descriptor, or -1 where the program moves the encrypted bytes itself
+ */
+void tls_before_write(const void *session, const void *buf, size_t len);
+
+/** The call is over: where the library wrote by itself, nothing more is to come. */
+void tls_after_write(int fd);
+
+/** The program got decrypted bytes. fd: as above. */
+void tls_read(const void *session, int fd, const void *buf, size_t len);
+
+#endif

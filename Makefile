@@ -30,9 +30,9 @@ LIBLINK = -shared -pthread -Wl,-soname,libconnmarkshim.so -Wl,-z,now -Wl,-z,relr
 LIBS = -lnetfilter_conntrack -lmnl
 
 # The pure core: no socket, no clock, no allocation. It links alone into the unit tests.
-PURE = attrib cmsg config dns intake stream
+PURE = attrib cmsg config dns intake servers stream
 SHELL_SIDE = caps conntrack decide fdtab init intakes log mark real route rx rx_batch sock thread tls trace tx tx_batch tx_stream \
-	     wrap_descriptor wrap_privilege wrap_receive wrap_send wrap_syscall wrap_tls wrap_wait
+	     wrap_descriptor wrap_option wrap_privilege wrap_receive wrap_send wrap_syscall wrap_tls wrap_wait
 OBJECTS = $(PURE:%=build/shim/%.o) $(SHELL_SIDE:%=build/shim/%.o)
 
 UNIT_TESTS = $(notdir $(basename $(wildcard testbed/unit/test_*.c)))
@@ -80,7 +80,7 @@ unit: $(UNIT_TESTS:%=build/tests/%) $(UNIT_TESTS:%=build/asan/tests/%) $(UNIT_TE
 PROGRAMS = $(notdir $(basename $(wildcard testbed/programs/*.c)))
 
 build/programs/%: testbed/programs/%.c | build/programs
-	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -o $@ $< -pthread
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -MMD -MP -o $@ $< -pthread
 
 programs: $(PROGRAMS:%=build/programs/%)
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "attrib.h"
 
+#include "servers.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -15,7 +17,7 @@ enum {
 		4, /* of the entries: two for clients, one for upstream queries, one for learned names */
 	CLIENT_SHARES = 2,
 	ANCESTORS_MAX = 36, /* the deepest names in use: ip6.arpa has 34 labels */
-	LEARNED_SCAN = 8,   /* how many rivals for one learned name are looked at */
+	INSERT_SCAN = 16,   /* how far back the place of a charged client is looked for */
 	TURN_TRUST = 16,    /* decisions that a thread's turn must have foretold before it counts as
 			       evidence */
 };
@@ -24,7 +26,7 @@ enum {
 enum class { CLASS_WAITING, CLASS_ANSWERED, CLASS_LEARNED, CLASS_UPSTREAM, CLASSES };
 
 /* The lists of a node. The first three are also a client query's states. */
-enum list { LIST_FRESH, LIST_CHARGED, LIST_ANSWERED, LIST_LEARNED, LISTS };
+enum list { LIST_FRESH, LIST_CHARGED, LIST_ANSWERED, LIST_LEARNED, LIST_LEARNED_BEFORE, LISTS };
 
 /* What a node stands for: mixed into the name's hash. */
 enum node_kind { NODE_QUESTION = 1, NODE_NAME = 2, NODE_BENEATH = 3 };
@@ -89,6 +91,7 @@ struct attrib {
 	_Atomic uint32_t waiting; /* client queries that wait, in all shards together */
 	/* how often a turn named the same owner as better evidence, and not */
 	_Atomic uint32_t turn_right, turn_wrong;
+	struct servers servers;
 	struct shard shard[SHARDS];
 };
 
@@ -152,6 +155,7 @@ struct attrib *attrib_init(void *zeroed, unsigned capacity, const struct sip_key
 
 	a->key = *key;
 	a->capacity = capacity;
+	servers_init(&a->servers);
 	for (int i = 0; i < SHARDS; i++) {
 		a->shard[i].whole = a;
 		shard_init(&a->shard[i], &at, capacity);
@@ -201,6 +205,8 @@ static void shard_empty(struct shard *s)
 
 void attrib_after_fork(struct attrib *a)
 {
+	servers_init(
+		&a->servers); /* what is being changed in it there is one word or one record: good or old */
 	for (int i = 0; i < SHARDS; i++) {
 		struct shard *s = &a->shard[i];
 
@@ -361,6 +367,28 @@ static void list_remove(struct shard *s, uint32_t i)
 
 	*(k->older ? &s->links[k->older].newer : &l->oldest) = k->newer;
 	*(k->newer ? &s->links[k->newer].older : &l->newest) = k->older;
+}
+
+/*
+ * Puts it where its age says: entries move here in that order but for a few, so the place is near the end. It is not
+ * looked for beyond a bound.
+ */
+static void list_insert(struct shard *s, uint32_t i, enum list list)
+{
+	struct link *k = &s->links[i];
+	struct ends *l = &s->nodes[k->node].list[list];
+	uint32_t asked = s->entries[k->entry].owner.asked, before = l->newest;
+
+	for (int n = 0; before && n < INSERT_SCAN; n++) {
+		if ((int32_t)(asked - s->entries[s->links[before].entry].owner.asked) >= 0)
+			break;
+		before = s->links[before].older;
+	}
+	k->list = list;
+	k->older = before;
+	k->newer = before ? s->links[before].newer : l->oldest;
+	*(k->older ? &s->links[k->older].newer : &l->oldest) = i;
+	*(k->newer ? &s->links[k->newer].older : &l->newest) = i;
 }
 
 static uint32_t node_find(const struct shard *s, uint64_t hash)
@@ -677,14 +705,16 @@ static void renew(struct shard *s, uint32_t i, uint32_t now)
 }
 
 /* Its second entry, in the shard of its top-level domain. */
-static void enter_query_tld(struct shard *s, uint32_t now, const struct dns_name *name,
-			    uint64_t key, const struct attrib_owner *who, bool again)
+static void enter_query_tld(struct attrib *a, struct shard *s, uint32_t now,
+			    const struct dns_name *name, uint64_t key, struct attrib_owner *who,
+			    bool again)
 {
 	uint32_t i = key_find(s, ~key);
 
 	if (i && again && s->entries[i].class == CLASS_WAITING) {
 		renew(s, i, now);
 		s->entries[i].owner.asked = now;
+		who->tld = ref_to(a, s, i);
 		return;
 	}
 	if (i)
@@ -692,6 +722,7 @@ static void enter_query_tld(struct shard *s, uint32_t now, const struct dns_name
 	i = entry_make(s, now, CLASS_WAITING);
 	if (!i)
 		return;
+	who->tld = ref_to(a, s, i);
 	s->entries[i].owner = *who;
 	key_insert(s, i, ~key);
 	link_tld(s, i, name, LIST_FRESH);
@@ -723,7 +754,8 @@ void attrib_turn_add(struct attrib_turn *turn, const struct attrib_owner *owner)
 {
 	if (!turn)
 		return;
-	turn->messages++;
+	if (!turn->messages++)
+		turn->truncated = 0;
 	turn->owned = owner && owner->ref.index;
 	if (turn->owned)
 		turn->owner = *owner;
@@ -737,14 +769,14 @@ void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_messag
 
 	who->id = query->id;
 	who->asked = now;
-	who->ref = (struct attrib_ref){0};
+	who->ref = who->tld = (struct attrib_ref){0};
 	bool again = refresh_query(a, s, now, key, who);
 	if (!again)
 		enter_query(a, s, now, query, key, who);
 	shard_unlock(s);
 	if (query->name.labels >= 2 && who->ref.index) {
 		s = enter(a, shard_of_tld(&query->name), now);
-		enter_query_tld(s, now, &query->name, key, who, again);
+		enter_query_tld(a, s, now, &query->name, key, who, again);
 		shard_unlock(s);
 	}
 	attrib_turn_add(turn, who);
@@ -811,6 +843,8 @@ static uint32_t own_entry(const struct choice *c)
 		return 0;
 	uint32_t i = ref_in(c->a, c->s, c->turn->owner.ref);
 
+	if (!i)
+		i = ref_in(c->a, c->s, c->turn->owner.tld);
 	return i && c->s->entries[i].class == CLASS_WAITING ? i : 0;
 }
 
@@ -840,7 +874,7 @@ static void charge(struct choice *c, uint32_t i)
 		if (s->links[k].list == LIST_FRESH &&
 		    (hash == s->entries[i].question || hash == name)) {
 			list_remove(s, k);
-			list_append(s, k, LIST_CHARGED);
+			list_insert(s, k, LIST_CHARGED);
 		}
 	}
 }
@@ -867,31 +901,49 @@ static bool choose_name(struct choice *c, uint32_t node)
 {
 	struct ends *list = c->s->nodes[node].list;
 	uint32_t own = own_link(c, node);
+	uint32_t own_list = own ? c->s->links[own].list : LISTS;
 
-	if (own && c->s->links[own].list <= LIST_CHARGED)
-		return choose_link(c, own, ATTRIB_EXACT);
-	return choose_link(c, list[LIST_FRESH].oldest, ATTRIB_EXACT) ||
+	return (own_list == LIST_FRESH && choose_link(c, own, ATTRIB_EXACT)) ||
+	       choose_link(c, list[LIST_FRESH].oldest, ATTRIB_EXACT) ||
+	       (own_list == LIST_CHARGED && choose_link(c, own, ATTRIB_EXACT)) ||
 	       choose_link(c, list[LIST_CHARGED].oldest, ATTRIB_EXACT);
 }
 
-/* The newest learned name whose owner is in that state; those whose owner is gone go too. */
-static bool choose_learned(struct choice *c, uint32_t node, uint32_t state,
-			   enum attrib_evidence evidence)
+/*
+ * The newest learned name whose owner waits. On the way, those whose owner was answered move to a list of their own,
+ * and those whose owner is gone go: each once.
+ */
+static bool choose_learned(struct choice *c, uint32_t node, enum attrib_evidence evidence)
 {
 	struct shard *s = c->s;
 	uint32_t i = s->nodes[node].list[LIST_LEARNED].newest;
 
-	for (int n = 0; i && n < LEARNED_SCAN; n++) {
+	while (i) {
 		uint32_t older = s->links[i].older, entry = s->links[i].entry;
-		uint32_t is = owner_state(c->a, &s->entries[entry].owner, c->now);
+		uint32_t state = owner_state(c->a, &s->entries[entry].owner, c->now);
 
-		if (is == state)
+		if (state == TAG_WAITING)
 			return choose_link(c, i, evidence);
-		if (is == TAG_FREE && s->nodes[node].links > 1)
+		if (state == TAG_ANSWERED || s->nodes[node].links == 1) {
+			list_remove(s, i);
+			list_append(s, i, LIST_LEARNED_BEFORE);
+		} else {
 			entry_drop(s, entry);
+		}
 		i = older;
 	}
 	return false;
+}
+
+static bool choose_learned_before(struct choice *c, uint32_t node)
+{
+	uint32_t i = c->s->nodes[node].list[LIST_LEARNED_BEFORE].newest;
+
+	/* the newest was moved there last: the others are as old or older */
+	return i &&
+	       owner_state(c->a, &c->s->entries[c->s->links[i].entry].owner, c->now) ==
+		       TAG_ANSWERED &&
+	       choose_link(c, i, ATTRIB_ANSWERED);
 }
 
 static bool choose_beneath(struct choice *c, uint32_t node)
@@ -908,21 +960,71 @@ static bool choose_answered(struct choice *c, uint32_t node)
 {
 	return node &&
 	       (choose_link(c, c->s->nodes[node].list[LIST_ANSWERED].newest, ATTRIB_ANSWERED) ||
-		choose_learned(c, node, TAG_ANSWERED, ATTRIB_ANSWERED));
+		choose_learned_before(c, node));
 }
 
-static bool choose_in_shard(struct choice *c)
+static uint64_t asked_name(const struct choice *c)
 {
 	const struct dns_name *name = &c->query->name;
-	uint64_t hash = c->from < name->labels ? name->suffix[c->from] : dns_name_hash(name);
+
+	return c->from < name->labels ? name->suffix[c->from] : dns_name_hash(name);
+}
+
+/* Who waits, by the names themselves. */
+static bool choose_waiting(struct choice *c)
+{
+	uint64_t hash = asked_name(c);
 	uint32_t named = node_find(c->s, node_hash(hash, NODE_NAME));
-	uint32_t beneath = name->labels ? node_find(c->s, node_hash(hash, NODE_BENEATH)) : 0;
+	uint32_t beneath = c->query->name.labels ? node_find(c->s, node_hash(hash, NODE_BENEATH))
+						 : 0;
 
 	return choose_question(c, hash) || (named && choose_name(c, named)) ||
-	       (named && choose_learned(c, named, TAG_WAITING, ATTRIB_LEARNED)) ||
+	       (named && choose_learned(c, named, ATTRIB_LEARNED)) ||
 	       (beneath && choose_beneath(c, beneath)) ||
-	       (beneath && choose_learned(c, beneath, TAG_WAITING, ATTRIB_ANCESTOR)) ||
-	       choose_answered(c, named) || choose_answered(c, beneath);
+	       (beneath && choose_learned(c, beneath, ATTRIB_ANCESTOR));
+}
+
+/* Who waited until a moment ago. */
+static bool choose_past(struct choice *c)
+{
+	uint64_t hash = asked_name(c);
+
+	return choose_answered(c, node_find(c->s, node_hash(hash, NODE_NAME))) ||
+	       (c->query->name.labels &&
+		choose_answered(c, node_find(c->s, node_hash(hash, NODE_BENEATH))));
+}
+
+static bool choose_in_zone(struct choice *c, uint64_t zone, bool past)
+{
+	uint32_t named = node_find(c->s, node_hash(zone, NODE_NAME));
+	uint32_t beneath = node_find(c->s, node_hash(zone, NODE_BENEATH));
+
+	if (past)
+		return choose_answered(c, beneath) || choose_answered(c, named);
+	return (beneath && choose_beneath(c, beneath)) ||
+	       (named &&
+		choose_link(c, c->s->nodes[named].list[LIST_FRESH].newest, ATTRIB_ANCESTOR)) ||
+	       (named &&
+		choose_link(c, c->s->nodes[named].list[LIST_CHARGED].newest, ATTRIB_ANCESTOR)) ||
+	       (beneath && choose_learned(c, beneath, ATTRIB_ANCESTOR));
+}
+
+/* Is it a name server, or does it lead to one: who waits beneath a zone that it serves? No lock is held. */
+static bool choose_served(struct choice *c, bool past)
+{
+	struct served_zone zones[SERVERS_ZONES];
+	bool found = false;
+
+	if (!servers_find(&c->a->servers, asked_name(c), zones))
+		return false;
+	for (int i = 0; !found && i < SERVERS_ZONES && zones[i].zone; i++) {
+		if (zones[i].zone == DNS_ROOT_HASH)
+			continue;
+		c->s = enter(c->a, zones[i].shard, c->now);
+		found = choose_in_zone(c, zones[i].zone, past);
+		shard_unlock(c->s);
+	}
+	return found;
 }
 
 /* The same question with the same ID on the same socket, not answered yet, and its owner still
@@ -967,21 +1069,29 @@ static bool turn_trusted(const struct attrib *a)
 }
 
 /* Nothing in the names says whose it is: then whoever's message was alone in the thread's turn.
- * Priming is nobody's. */
+ * Priming, and the root
+ * servers' addresses, are nobody's. */
 static bool choose_turn(struct choice *c)
 {
 	if (!turn_speaks(c->turn) || !turn_trusted(c->a) ||
 	    owner_state(c->a, &c->turn->owner, c->now) == TAG_FREE)
 		return false;
-	if (c->query->name.labels == 0 && c->query->qtype == DNS_TYPE_NS)
+	bool priming = c->query->name.labels == 0 && c->query->qtype == DNS_TYPE_NS;
+
+	if (priming || servers_is_root(&c->a->servers, asked_name(c)))
 		return false;
 	c->decision->evidence = ATTRIB_TURN;
 	c->decision->owner = c->turn->owner;
 	return true;
 }
 
-bool attrib_connection(const struct attrib *a, uint32_t now, const struct attrib_turn *turn)
+bool attrib_connection(const struct attrib *a, uint32_t now, struct attrib_turn *turn)
 {
+	/* Measured with BIND, kresd and PowerDNS: the connection is made in the turn of the truncated answer. */
+	if (turn->messages && turn->owned && turn->truncated == 1) {
+		turn->truncated = 0;
+		return owner_state(a, &turn->owner, now) == TAG_WAITING;
+	}
 	if (!turn_speaks(turn) || owner_state(a, &turn->owner, now) != TAG_WAITING)
 		return false;
 	return turn_trusted(a) || atomic_load_explicit(&a->waiting, memory_order_relaxed) == 1;
@@ -1001,13 +1111,22 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 
 	decision->evidence = ATTRIB_NONE;
 	c.s = enter(a, whole, now);
-	bool found = choose_repeat(&c, upstream_key(a, query, socket));
+	bool found = choose_repeat(&c, upstream_key(a, query, socket)) ||
+		     (c.from && choose_question(&c, dns_name_hash(&query->name)));
 	if (!found && seat != whole) {
 		shard_unlock(c.s);
 		c.s = enter(a, seat, now);
 	}
-	found = found || choose_in_shard(&c);
+	found = found || choose_waiting(&c);
 	shard_unlock(c.s);
+	if (!found && !choose_served(&c, false)) {
+		c.s = enter(a, seat, now);
+		found = choose_past(&c);
+		shard_unlock(c.s);
+		if (!found)
+			choose_served(&c, true);
+	}
+	found = decision->evidence != ATTRIB_NONE;
 	if (found)
 		judge_turn(&c);
 	else
@@ -1026,12 +1145,14 @@ static bool already_learned(const struct shard *s, uint32_t node, const struct a
 struct learning {
 	struct attrib *a;
 	uint32_t now;
+	const struct dns_name *question;
+	bool owned;
 	struct attrib_owner owner;
 };
 
-static void learn(void *ctx, const struct dns_name *name)
+/* A name that an answer to the owner's query named. */
+static void learn_owned(const struct learning *l, const struct dns_name *name)
 {
-	struct learning *l = ctx;
 	uint64_t hash = node_hash(dns_name_hash(name), NODE_NAME);
 	struct shard *s = enter(l->a, shard_of(name, 0), l->now);
 	bool known = already_learned(s, node_find(s, hash), &l->owner);
@@ -1057,21 +1178,54 @@ static void learn(void *ctx, const struct dns_name *name)
 	shard_unlock(s);
 }
 
+/* Where who waits beneath a zone is found. */
+static struct served_zone zone_of(const struct dns_name *zone)
+{
+	struct served_zone served = {.zone = dns_name_hash(zone)};
+
+	if (zone->labels)
+		served.shard =
+			(uint8_t)(zone->labels == 1 ? shard_of_tld(zone) : shard_of(zone, 0));
+	return served;
+}
+
+/* A referral is for a zone that the question lies in; a server may say more than it is to be believed. */
+static bool lies_in(const struct dns_name *question, const struct dns_name *zone)
+{
+	return zone->labels <= question->labels &&
+	       (!zone->labels ||
+		question->suffix[question->labels - zone->labels] == zone->suffix[0]);
+}
+
+static void learn(void *ctx, const struct dns_name *name, const struct dns_name *zone)
+{
+	const struct learning *l = ctx;
+
+	if (zone && lies_in(l->question, zone))
+		servers_learn(&l->a->servers, name, zone_of(zone));
+	if (l->owned)
+		learn_owned(l, name);
+}
+
 void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,
 			    const uint8_t *msg, size_t len, struct attrib_socket socket,
 			    struct attrib_turn *turn)
 {
-	struct learning l = {.a = a, .now = now};
+	struct learning l = {.a = a, .now = now, .question = &answer->name};
 	struct shard *s = enter(a, shard_of(&answer->name, 0), now);
 	uint32_t i = key_find(s, upstream_key(a, answer, socket));
 
+	l.owned = i;
 	if (i) {
 		l.owner = s->entries[i].owner;
 		entry_drop(s, i);
 	}
 	shard_unlock(s);
 	attrib_turn_add(turn, i ? &l.owner : NULL);
-	if (i)
+	if (turn && i && answer->truncated)
+		turn->truncated++;
+	/* of what nobody asked for, only priming says something that we want to know */
+	if (i || !answer->name.labels)
 		dns_learned_names(&a->key, msg, len, answer, learn, &l);
 }
 
@@ -1113,7 +1267,7 @@ void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *que
 	if (decision->evidence == ATTRIB_TURN) {
 		struct learning l = {.a = a, .now = now, .owner = decision->owner};
 
-		learn(&l, &query->name);
+		learn_owned(&l, &query->name);
 	}
 }
 

@@ -12,12 +12,13 @@
  *     client answer    sent,     QR=1    this one waits no longer
  *
  * Evidence, in the order of its weight (enum attrib_evidence):
- *   repeat    the same question with the same ID on the same socket keeps its owner
+ *   repeat    the same question with the same ID on the same socket keeps its owner, while that one waits
  *   exact     a client waits for the same name and type, or else the same name. Of several: one not yet charged
  *             (the thread's own, else the oldest), else the oldest still waiting
  *   learned   an answer to this client's query named it: CNAME and DNAME targets, name servers
  *   ancestor  a client waits beneath it: minimised names, DS and DNSKEY, delegations. Of several: the thread's own,
  *             else the newest
+ *   ancestor  also: it is a name server, or leads to one, and a client waits beneath a zone that it serves
  *   answered  as exact and ancestor, where the client has had its answer a moment ago: prefetches, stale answers
  *   turn      the thread received exactly one message in its turn, so this query is of its making; only where this
  *             program has been seen to send in the turn in which it received, and never otherwise
@@ -75,7 +76,8 @@ struct attrib_ref {
 
 /* A client query as others carry it about: who asked, and its mark as far as it is known. */
 struct attrib_owner {
-	struct attrib_ref ref;
+	struct attrib_ref ref,
+		tld; /* its own entry, and the second one beneath its top-level domain */
 	struct flow flow;
 	uint32_t session; /* of a TLS client: what tells its connection from others; 0: no TLS */
 	int fd;		  /* the socket that it came in on, and the descriptor's generation */
@@ -96,6 +98,11 @@ struct attrib_socket {
 struct attrib_turn {
 	uint32_t messages;
 	bool owned; /* the newest message has an owner */
+	/*
+	 * Truncated answers (TC) in this turn whose question has not gone over TCP yet. The owner of a sole one is the
+	 * newest message's: of several, nobody can tell which connection is whose.
+	 */
+	uint32_t truncated;
 	struct attrib_owner owner;
 };
 
@@ -143,7 +150,7 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
  * A connection is about to be made, and no question is known yet: is it the owner of the sole
  * message of this turn that causes it? Only where turns can be trusted, or nobody else waits.
  */
-bool attrib_connection(const struct attrib *a, uint32_t now, const struct attrib_turn *turn);
+bool attrib_connection(const struct attrib *a, uint32_t now, struct attrib_turn *turn);
 
 /** A message came in, and joins the thread's turn. owner: its owner, NULL where it has none. */
 void attrib_turn_add(struct attrib_turn *turn, const struct attrib_owner *owner);

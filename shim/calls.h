@@ -38,6 +38,7 @@ SHIM_CALL(int, sendmmsg, (int fd, struct mmsghdr *vec, unsigned vlen, int flags)
 /* connections and socket options */
 SHIM_CALL(int, connect, (int fd, const struct sockaddr *to, socklen_t tolen))
 SHIM_CALL(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t len))
+SHIM_CALL(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *len))
 
 /* where descriptors are born and where they end */
 SHIM_CALL(int, socket, (int domain, int type, int protocol))

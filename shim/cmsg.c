@@ -32,6 +32,7 @@ size_t cmsg_add_mark(void *out, size_t size, const void *control, size_t len, ui
 {
 	size_t at = 0, used = CMSG_ALIGN(len);
 	const struct cmsghdr *c;
+	bool has_own = false;
 
 	if (size < used || size - used < CMSG_MARK_SPACE)
 		return 0;
@@ -48,8 +49,10 @@ size_t cmsg_add_mark(void *out, size_t size, const void *control, size_t len, ui
 		memcpy(&own, (char *)out + start + CMSG_LEN(0), sizeof(own));
 		own = (own & ~mask) | (mark & mask);
 		memcpy((char *)out + start + CMSG_LEN(0), &own, sizeof(own));
-		return len;
+		has_own = true; /* of several the kernel takes the last */
 	}
+	if (has_own)
+		return len;
 	/* What is left behind the last message, and too short for another, the kernel would take for the next. */
 	if (at <= len && len - at < sizeof(struct cmsghdr))
 		used = at;
@@ -57,10 +60,12 @@ size_t cmsg_add_mark(void *out, size_t size, const void *control, size_t len, ui
 	return used + CMSG_MARK_SPACE;
 }
 
-static bool is_local(const struct cmsghdr *c)
+/* Is it about the datagram's destination? Then what hides it; else 0. */
+static unsigned is_local(const struct cmsghdr *c)
 {
-	return (c->cmsg_level == SOL_IP && c->cmsg_type == IP_ORIGDSTADDR) ||
-	       (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_ORIGDSTADDR);
+	if (c->cmsg_level == SOL_IP && c->cmsg_type == IP_ORIGDSTADDR)
+		return CMSG_HIDE_LOCAL4;
+	return c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_ORIGDSTADDR ? CMSG_HIDE_LOCAL6 : 0;
 }
 
 /* put_cmsg: what does not fit is cut, and said to be. */
@@ -83,7 +88,7 @@ static size_t put(void *out, size_t used, size_t size, const struct cmsghdr *c, 
 	return used + (CMSG_ALIGN(n) < room ? CMSG_ALIGN(n) : room);
 }
 
-size_t cmsg_hide_local(void *out, size_t size, const void *control, size_t len, bool hide,
+size_t cmsg_hide_local(void *out, size_t size, const void *control, size_t len, unsigned hide,
 		       struct endpoint *local, int *flags)
 {
 	size_t at = 0, used = 0;
@@ -94,7 +99,7 @@ size_t cmsg_hide_local(void *out, size_t size, const void *control, size_t len, 
 		if (is_local(c)) {
 			endpoint_from(local, CMSG_DATA((struct cmsghdr *)c),
 				      (socklen_t)(c->cmsg_len - CMSG_LEN(0)));
-			if (hide)
+			if (hide & is_local(c))
 				continue;
 		}
 		used = put(out, used, size, c, flags);

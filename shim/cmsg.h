@@ -17,10 +17,6 @@
 /* What SO_MARK adds, at most. */
 #define CMSG_MARK_SPACE CMSG_SPACE(sizeof(uint32_t))
 
-/* What the original destination of a datagram adds, at most: both families' on one socket. */
-#define CMSG_LOCAL_SPACE \
-	(CMSG_SPACE(sizeof(struct sockaddr_in)) + CMSG_SPACE(sizeof(struct sockaddr_in6)))
-
 /**
  * Copies control messages and puts SO_MARK = mark in behind the others; where the program sends an
  * SO_MARK of its own, only the mask's bits of that are changed.
@@ -30,6 +26,9 @@
 size_t cmsg_add_mark(void *out, size_t size, const void *control, size_t len, uint32_t mark,
 		     uint32_t mask);
 
+/* Messages about a datagram's destination, by family. */
+enum { CMSG_HIDE_LOCAL4 = 1, CMSG_HIDE_LOCAL6 = 2 };
+
 /**
  * Takes the shim's own messages (IP_ORIGDSTADDR, IPV6_ORIGDSTADDR) out of what the kernel
  * delivered, and leaves the rest in out as the kernel's put_cmsg (net/core/scm.c) would have:
@@ -37,12 +36,12 @@ size_t cmsg_add_mark(void *out, size_t size, const void *control, size_t len, ui
  *
  * @param out    may be control itself
  * @param size   of out; what the program offered
- * @param hide   whether to take them out at all
+ * @param hide   which of them to take out: CMSG_HIDE_LOCAL4, CMSG_HIDE_LOCAL6
  * @param local  out: the datagram's destination, where a message tells it; family 0 where none does
  * @param flags  MSG_CTRUNC is set here where the program's buffer was too small
  * @return bytes of out used: the program's msg_controllen
  */
-size_t cmsg_hide_local(void *out, size_t size, const void *control, size_t len, bool hide,
+size_t cmsg_hide_local(void *out, size_t size, const void *control, size_t len, unsigned hide,
 		       struct endpoint *local, int *flags);
 
 #endif

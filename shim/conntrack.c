@@ -229,25 +229,44 @@ static int receive_reply(int fd, uint32_t seq, uint32_t *mark)
 	return -EBADMSG;
 }
 
-int conntrack_mark(const struct flow *flow, uint16_t zone, uint32_t *mark)
+/* The number is something else by now, closed past us: it is not ours to close. */
+static void lose_own(struct thread *t)
+{
+	own_remove(t->netlink);
+	fd_forget(t->netlink);
+	t->netlink_made = false;
+}
+
+static int ask(struct thread *t, const struct flow *flow, uint16_t zone, uint32_t *mark)
 {
 	static const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	_Alignas(16) char buffer[REQUEST_MAX];
-	struct thread *t = &thread_self;
-	int err = ensure_own(t);
-
-	if (!err)
-		err = build_request(buffer, flow, zone, ++t->netlink_seq);
-	if (err)
-		return err;
 	const struct nlmsghdr *nlh = (const void *)buffer;
+	int err = build_request(buffer, flow, zone, ++t->netlink_seq);
 	ssize_t sent;
 
+	if (err)
+		return err;
 	do
 		sent = REAL(sendto)(t->netlink, buffer, nlh->nlmsg_len, MSG_DONTWAIT | MSG_NOSIGNAL,
 				    (const struct sockaddr *)&kernel, sizeof(kernel));
 	while (sent < 0 && errno == EINTR);
-	err = sent < 0 ? -errno : receive_reply(t->netlink, t->netlink_seq, mark);
+	return sent < 0 ? -errno : receive_reply(t->netlink, t->netlink_seq, mark);
+}
+
+int conntrack_mark(const struct flow *flow, uint16_t zone, uint32_t *mark)
+{
+	struct thread *t = &thread_self;
+	int err = -ENOTSOCK;
+
+	for (int tries = 0; tries < 2 && err == -ENOTSOCK; tries++) {
+		err = ensure_own(t);
+		if (err)
+			return err;
+		err = ask(t, flow, zone, mark);
+		if (err == -ENOTSOCK)
+			lose_own(t);
+	}
 	if (err && err != -ENOENT)
 		close_own(t); /* whatever state it is in: the next question gets a new one */
 	return err;

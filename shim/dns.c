@@ -11,12 +11,6 @@ static uint16_t be16(const uint8_t *p)
 	return (uint16_t)(p[0] << 8 | p[1]);
 }
 
-/* RFC 4343: only ASCII letters fold. */
-static uint8_t fold(uint8_t c)
-{
-	return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
-}
-
 /* The labels of a name in a message, by the offsets of their length bytes. */
 struct label_list {
 	unsigned count;
@@ -80,7 +74,7 @@ static void hash_labels(const struct sip_key *key, const uint8_t *msg,
 		uint8_t folded[63], n = label[0];
 
 		for (unsigned j = 0; j < n; j++)
-			folded[j] = fold(label[1 + j]);
+			folded[j] = dns_fold(label[1 + j]);
 		seed = siphash13(key, seed, folded, n);
 		out->suffix[i] = seed;
 	}
@@ -174,26 +168,44 @@ static bool next_record(const uint8_t *msg, size_t len, size_t *pos, uint16_t *t
 	return *pos <= len;
 }
 
+static bool leads_on(uint16_t type)
+{
+	return type == DNS_TYPE_CNAME || type == DNS_TYPE_DNAME || type == DNS_TYPE_NS;
+}
+
+static bool read_name(const struct sip_key *key, const uint8_t *msg, size_t len, size_t *pos,
+		      struct dns_name *out)
+{
+	struct label_list labels;
+
+	if (!walk_name(msg, len, pos, true, &labels))
+		return false;
+	hash_labels(key, msg, &labels, out);
+	return true;
+}
+
 void dns_learned_names(const struct sip_key *key, const uint8_t *msg, size_t len,
 		       const struct dns_message *parsed, dns_learn_fn *learn, void *ctx)
 {
 	unsigned records = (unsigned)be16(msg + 6) + be16(msg + 8), learned = 0;
-	size_t pos = parsed->question_end, data;
-	uint16_t type;
+	size_t pos = parsed->question_end;
 
 	if (records > RECORDS_MAX)
 		records = RECORDS_MAX;
-	while (records-- && learned < DNS_LEARNED_MAX &&
-	       next_record(msg, len, &pos, &type, &data)) {
-		struct label_list labels;
-		struct dns_name name;
+	while (records-- && learned < DNS_LEARNED_MAX) {
+		struct dns_name name, zone;
+		size_t owner = pos, data;
+		uint16_t type;
 
-		if (type != DNS_TYPE_CNAME && type != DNS_TYPE_DNAME && type != DNS_TYPE_NS)
-			continue;
-		if (!walk_name(msg, len, &data, true, &labels))
+		if (!next_record(msg, len, &pos, &type, &data))
 			return;
-		hash_labels(key, msg, &labels, &name);
-		learn(ctx, &name);
+		if (!leads_on(type))
+			continue;
+		if (!read_name(key, msg, len, &data, &name) || data != pos)
+			return;
+		if (type == DNS_TYPE_NS && !read_name(key, msg, len, &owner, &zone))
+			return;
+		learn(ctx, &name, type == DNS_TYPE_NS ? &zone : NULL);
 		learned++;
 	}
 }

@@ -36,6 +36,8 @@ struct dns_name {
 	uint64_t suffix[DNS_LABELS_MAX];
 };
 
+#define DNS_ROOT_HASH 0x726f6f74ULL /* of the root, which has no label to hash */
+
 struct dns_message {
 	uint16_t id;
 	uint16_t qtype;
@@ -46,10 +48,16 @@ struct dns_message {
 	struct dns_name name;
 };
 
+/** RFC 4343: only ASCII letters fold. */
+static inline uint8_t dns_fold(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
+}
+
 /** Hash of the whole name; of the root, a fixed one. */
 static inline uint64_t dns_name_hash(const struct dns_name *name)
 {
-	return name->labels ? name->suffix[0] : 0x726f6f74ULL;
+	return name->labels ? name->suffix[0] : DNS_ROOT_HASH;
 }
 
 /**
@@ -71,7 +79,8 @@ size_t dns_question_end(const uint8_t *msg, size_t len);
  * alone for good. */
 bool dns_plausible(const uint8_t *msg, size_t len);
 
-typedef void dns_learn_fn(void *ctx, const struct dns_name *name);
+/** zone: of a name server, the zone that it serves; of other names NULL. */
+typedef void dns_learn_fn(void *ctx, const struct dns_name *name, const struct dns_name *zone);
 
 /**
  * Calls learn for each name that the answer leads the resolver to: targets of CNAME and DNAME (RFC

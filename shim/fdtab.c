@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum {
 	PAGE_BITS = 9,
@@ -15,6 +16,7 @@ enum {
 	HELD_SLOTS = 256, /* messages in pieces at once, all connections together */
 };
 
+static pid_t process; /* whose table this is */
 static _Atomic(struct fd_state *) pages[PAGES];
 static pthread_mutex_t locks[LOCKS] = {[0 ... LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER};
 
@@ -136,6 +138,8 @@ static void forget(struct fd_state *st, int fd)
 
 	if (!flags)
 		return; /* never used, or forgotten already */
+	if ((flags & FD_KIND) != FD_OTHER && getpid() != process)
+		return; /* a child of vfork: the memory is its parent's, whose descriptor stays open */
 	atomic_fetch_add_explicit(&st->gen, 1, memory_order_acq_rel);
 	atomic_store_explicit(&st->flags, 0, memory_order_release);
 	atomic_store_explicit(&st->base_mark, 0, memory_order_relaxed);
@@ -187,8 +191,15 @@ void fd_copy(int from, int to)
 	atomic_store_explicit(&new->flags, fd_flags(old), memory_order_release);
 }
 
+void fd_init(void)
+{
+	process = getpid();
+}
+
 void fd_after_fork(void)
 {
+	process = getpid();
+
 	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
 
 	for (int i = 0; i < LOCKS; i++)

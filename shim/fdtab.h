@@ -18,37 +18,36 @@
 enum { FD_LIMIT = 1 << 20 }; /* the kernel's default fs.nr_open */
 
 /* Bits of fd_state.flags. The kind is in the lowest. */
+/* clang-format off */
 enum {
 	FD_UNKNOWN = 0,
-	FD_OTHER = 1, /* no internet socket: files, pipes, eventfds, UNIX sockets, netlink */
+	FD_OTHER = 1,          /* no internet socket: files, pipes, eventfds, UNIX sockets, netlink */
 	FD_UDP = 2,
 	FD_TCP = 3,
-	FD_OURS = 4, /* a descriptor of the shim's own */
+	FD_OURS = 4,           /* a descriptor of the shim's own */
 	FD_KIND = 7,
 
 	FD_INET6 = 1 << 3,
 	FD_CONNECTED = 1 << 4, /* UDP: has a peer */
 	FD_PEER6 = 1 << 5,     /* ... and it is IPv6, not v4-mapped */
-	FD_SENT =
-		1 << 6, /* an upstream query has left by it, or it was connected as a TCP client */
-	FD_SERVER =
-		1
-		<< 7, /* the receiving side has been looked at: its local address is known, or asked for */
-	FD_LOCAL = 1 << 8,     /* each datagram's destination comes with it: hidden, unless ... */
-	FD_ASKED = 1 << 9,     /* ... the program asked for it too */
-	FD_BLOCKING = 1 << 10, /* receiving waits: each receive starts a new turn */
-	FD_BASE = 1 << 11,     /* base_mark is known */
-	FD_CURRENT = 1 << 12,  /* current_mark is known */
-	FD_MARKED = 1 << 13,   /* ... and was set by us */
-	FD_SHARED =
-		1
-		<< 14, /* another number means the same socket: its mark can change behind our back */
-	FD_ENDS = 1 << 15,     /* self and peer are known */
-	FD_ANSWERED = 1 << 16, /* UDP: a client's answer has left by it */
-	FD_LIVE = 1 << 17,     /* TCP: a query's bytes have been handed to the kernel */
-	FD_PROMPT = 1 << 18,   /* TCP: what is written is sent at once */
-	FD_FIRST = 1 << 19,    /* CONNMARK_STREAM=first: the connection has its mark for good */
+	FD_SENT = 1 << 6,      /* an upstream query has left by it, or it was connected as a TCP client */
+	FD_SERVER = 1 << 7,    /* UDP, receiving: its local address is known, or ... */
+	FD_LOCAL = 1 << 8,     /* ... each datagram's destination comes with it; hidden, unless the program ... */
+	FD_ASKED4 = 1 << 9,    /* ... asked for it too: IP_RECVORIGDSTADDR */
+	FD_ASKED6 = 1 << 10,   /* ... or IPV6_RECVORIGDSTADDR */
+	FD_BLOCKING = 1 << 11, /* receiving waits: each receive starts a new turn */
+	FD_BASE = 1 << 12,     /* base_mark is known */
+	FD_CURRENT = 1 << 13,  /* current_mark is known */
+	FD_MARKED = 1 << 14,   /* ... and was set by us */
+	FD_SHARED = 1 << 15,   /* another number means the same socket: its mark can change behind our back */
+	FD_ENDS = 1 << 16,     /* self and peer are known */
+	FD_ANSWERED = 1 << 17, /* UDP: a client's answer has left by it */
+	FD_LIVE = 1 << 18,     /* TCP: a query's bytes have been handed to the kernel */
+	FD_PROMPT = 1 << 19,   /* TCP: what is written is sent at once */
+	FD_ACCEPTED = 1 << 21, /* TCP: a client made it, as far as we know */
+	FD_FIRST = 1 << 20,    /* CONNMARK_STREAM=first: the connection has its mark for good */
 };
+/* clang-format on */
 
 struct fd_state {
 	_Atomic uint32_t flags;
@@ -100,6 +99,9 @@ static inline uint32_t fd_gen(const struct fd_state *st)
  * may block. */
 void fd_lock_streams(struct fd_state *st, int fd);
 void fd_unlock_streams(int fd);
+
+/** Called once, from the constructor. */
+void fd_init(void);
 
 /** In a child after fork: the locks are free again. */
 void fd_after_fork(void);

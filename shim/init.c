@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Where the library comes to life: reads its configuration, makes its table, finds the real
  * functions. */
-#include "conntrack.h"
+#include "fdtab.h"
 #include "log.h"
 #include "real.h"
 #include "thread.h"
@@ -111,5 +111,6 @@ __attribute__((constructor)) static void start(void)
 		return;
 	}
 	thread_init();
+	fd_init();
 	atomic_store_explicit(&shim_ready, true, memory_order_release);
 }

@@ -85,22 +85,41 @@ uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const u
 	return slot->sequence;
 }
 
+/* As the table tells clients apart (client_key in attrib.c). */
 static bool same_client(const struct attrib_owner *a, const struct attrib_owner *b)
 {
 	if (a->session || b->session)
 		return a->session == b->session;
+	if (!a->flow.client.family)
+		return !b->flow.client.family && a->fd == b->fd && a->fd_gen == b->fd_gen;
 	return a->flow.proto == b->flow.proto &&
 	       memcmp(&a->flow.client, &b->flow.client, sizeof(a->flow.client)) == 0;
+}
+
+/* The name in any case (RFC 4343), type and class exactly. Most answers repeat the question to the letter. */
+static bool same_question(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	size_t name = len - 4;
+
+	if (memcmp(a, b, len) == 0)
+		return true;
+	if (memcmp(a + name, b + name, 4) != 0)
+		return false;
+	for (size_t i = 0; i < name; i++)
+		if (dns_fold(a[i]) != dns_fold(b[i]))
+			return false;
+	return true;
 }
 
 static bool is_answer_to(const struct intake_slot *slot, const uint8_t *msg, size_t end,
 			 const struct attrib_owner *who)
 {
-	return slot->pending && slot->who.id == (msg[0] << 8 | msg[1]) &&
-	       slot->length == end - DNS_HEADER_LEN && same_client(&slot->who, who) &&
-	       memcmp(slot->question, msg + DNS_HEADER_LEN, slot->length) == 0;
+	return slot->who.id == (msg[0] << 8 | msg[1]) && slot->length == end - DNS_HEADER_LEN &&
+	       same_client(&slot->who, who) &&
+	       same_question(slot->question, msg + DNS_HEADER_LEN, slot->length);
 }
 
+/* Perhaps several: a client that asked again has one query, which one answer ends. */
 bool intake_answer(struct intake *in, const uint8_t *msg, size_t end,
 		   const struct attrib_owner *who)
 {
@@ -109,12 +128,18 @@ bool intake_answer(struct intake *in, const uint8_t *msg, size_t end,
 	if (!atomic_load_explicit(&in->pending, memory_order_relaxed))
 		return false;
 	pthread_mutex_lock(&in->lock);
-	for (uint32_t i = 0; i < INTAKE_SLOTS && !found; i++) {
+	uint32_t left = atomic_load_explicit(&in->pending, memory_order_relaxed);
+
+	for (uint32_t i = 0; i < INTAKE_SLOTS && left; i++) {
 		struct intake_slot *slot = slot_of(in, in->sequence - i);
 
-		found = is_answer_to(slot, msg, end, who);
-		if (found)
+		if (!slot->pending)
+			continue;
+		left--;
+		if (is_answer_to(slot, msg, end, who)) {
 			set_pending(in, slot, false);
+			found = true;
+		}
 	}
 	pthread_mutex_unlock(&in->lock);
 	return found;

@@ -3,6 +3,7 @@
 #ifndef SHIM_IOV_H
 #define SHIM_IOV_H
 
+#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -17,12 +18,16 @@ static inline size_t iov_total(const struct iovec *iov, size_t count)
 	return total;
 }
 
-/** As iov_total, but 0 where a piece has no address: the kernel will refuse it with EFAULT, and we
- * must not read it. */
+/**
+ * As iov_total, but 0 where the kernel will refuse the vector, and we must not read it: a piece without an address
+ * (EFAULT), too many pieces (EMSGSIZE, EINVAL).
+ */
 static inline size_t iov_readable(const struct iovec *iov, size_t count)
 {
 	size_t total = 0;
 
+	if (count > IOV_MAX)
+		return 0;
 	for (size_t i = 0; iov && i < count; i++) {
 		if (!iov[i].iov_base && iov[i].iov_len)
 			return 0;

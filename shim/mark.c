@@ -19,7 +19,7 @@ static uint32_t ask(int fd)
 	uint32_t now = 0;
 	socklen_t len = sizeof(now);
 
-	return getsockopt(fd, SOL_SOCKET, SO_MARK, &now, &len) == 0 ? now : 0;
+	return REAL(getsockopt)(fd, SOL_SOCKET, SO_MARK, &now, &len) == 0 ? now : 0;
 }
 
 static uint32_t current(int fd, struct fd_state *st)
@@ -86,11 +86,18 @@ enum marking mark_socket(int fd, struct fd_state *st, uint32_t whole)
 {
 	if (mark_is(fd, st, whole))
 		return MARK_DONE;
+	base(fd, st); /* while it can still be seen */
 	int error = set(fd, st, whole);
 
 	if (!error)
 		return MARK_DONE;
+	if (error == ENOTSOCK) { /* closed past us, and something else by now */
+		fd_forget(fd);
+		return MARK_FAILED;
+	}
 	log_cause(error == EPERM ? LOG_mark_not_permitted : LOG_mark_failed, error);
+	if (!(fd_flags(st) & (FD_MARKED | FD_SHARED)))
+		return MARK_FAILED; /* never marked by us: it bears nobody's */
 	return mark_is(fd, st, mark_for(fd, st, shim.config.default_mark)) ? MARK_FAILED
 									   : MARK_STALE;
 }
@@ -151,6 +158,14 @@ enum marking mark_connection(int fd, struct fd_state *st, uint32_t whole)
 		whole = mark_for(fd, st, shim.config.default_mark);
 	}
 	return mark_socket(fd, st, whole);
+}
+
+bool mark_hidden(int fd, struct fd_state *st, uint32_t *whole)
+{
+	if (!(fd_flags(st) & FD_MARKED))
+		return false;
+	*whole = base(fd, st);
+	return true;
 }
 
 void mark_set_by_program(struct fd_state *st, uint32_t whole)

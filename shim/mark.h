@@ -40,6 +40,9 @@ enum marking mark_socket(int fd, struct fd_state *st, uint32_t whole);
  */
 enum marking mark_connection(int fd, struct fd_state *st, uint32_t whole);
 
+/** The program's own mark of a socket that we have marked: what it sees (SO_MARK). False: the kernel's word will do. */
+bool mark_hidden(int fd, struct fd_state *st, uint32_t *whole);
+
 /** The program set SO_MARK itself. */
 void mark_set_by_program(struct fd_state *st, uint32_t whole);
 

@@ -206,6 +206,7 @@ bool rx_begin(struct rx *rx, int fd, const struct msghdr *app, int flags)
 	rx->st = st;
 	rx->own_control = prepare(fd, st, flags);
 	rx->own_name = needs_ends(fd_flags(st)) && !app->msg_name;
+	rx->gone = false;
 	rx->observe = !(flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB));
 	rx->discards = flags & MSG_TRUNC && (fd_flags(st) & FD_KIND) == FD_TCP;
 	rx->name_room = rx->own_name ? sizeof(rx->name) : app->msg_namelen;
@@ -225,7 +226,24 @@ bool rx_begin(struct rx *rx, int fd, const struct msghdr *app, int flags)
 
 ssize_t rx_receive(struct rx *rx, int flags)
 {
-	return REAL(recvmsg)(rx->fd, &rx->msg, flags);
+	int saved = errno;
+	ssize_t n = REAL(recvmsg)(rx->fd, &rx->msg, flags);
+
+	rx->gone = n < 0 && errno == ENOTSOCK;
+	if (rx->gone) {
+		fd_forget(rx->fd);
+		errno = saved;
+	}
+	return n;
+}
+
+/* Which of the messages about a datagram's destination only we asked for. */
+static unsigned hidden(const struct fd_state *st)
+{
+	uint32_t flags = fd_flags(st);
+
+	return (flags & FD_ASKED4 ? 0 : CMSG_HIDE_LOCAL4) |
+	       (flags & FD_ASKED6 ? 0 : CMSG_HIDE_LOCAL6);
 }
 
 void rx_restore(const struct rx *rx, bool own_name, const struct msghdr *got, struct msghdr *app,
@@ -235,9 +253,9 @@ void rx_restore(const struct rx *rx, bool own_name, const struct msghdr *got, st
 	size_t room = app->msg_control ? app->msg_controllen : 0;
 
 	if (rx->own_control)
-		app->msg_controllen = cmsg_hide_local(
-			app->msg_control, room, got->msg_control, got->msg_controllen,
-			!(fd_flags(rx->st) & FD_ASKED), local, &flags);
+		app->msg_controllen = cmsg_hide_local(app->msg_control, room, got->msg_control,
+						      got->msg_controllen, hidden(rx->st), local,
+						      &flags);
 	else
 		app->msg_controllen = got->msg_controllen;
 	if (!own_name)

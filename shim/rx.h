@@ -29,6 +29,7 @@ struct rx {
 	bool observe;	  /* what comes in is really taken out of the socket */
 	bool substituted; /* the kernel is given msg, not the program's own */
 	bool own_name, own_control;
+	bool gone; /* it was no socket any more: for read and readv the program's own call is to be made after all */
 	bool discards;	     /* what comes in goes nowhere (TCP and MSG_TRUNC) */
 	socklen_t name_room; /* for the sender's name */
 	struct msghdr msg;

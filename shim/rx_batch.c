@@ -4,10 +4,10 @@
 #include "rx.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/mman.h>
 
 enum {
-	BATCH_MAX = 1024,   /* UIO_MAXIOV: the kernel takes no more at once, whatever it is asked */
 	BATCH_STACK = 32,   /* messages whose buffers lie on the stack */
 	BATCH_CONTROL = 512 /* a message's control buffer */
 };
@@ -85,6 +85,16 @@ static int receive_few(const struct rx *rx, struct mmsghdr *vec, unsigned n, int
 	return receive_with(rx, vec, n, flags, timeout, headers, slots);
 }
 
+/* The buffers of a long batch. */
+struct mapping {
+	void *at;
+	size_t bytes;
+};
+static void unmap(void *m)
+{
+	munmap(((struct mapping *)m)->at, ((struct mapping *)m)->bytes);
+}
+
 /* Where there is no memory, fewer come at once. */
 static int receive_many(const struct rx *rx, struct mmsghdr *vec, unsigned n, int flags,
 			struct timespec *timeout)
@@ -95,10 +105,15 @@ static int receive_many(const struct rx *rx, struct mmsghdr *vec, unsigned n, in
 
 	if (slots == MAP_FAILED)
 		return receive_few(rx, vec, BATCH_STACK, flags, timeout);
-	int got = receive_with(rx, vec, n, flags, timeout, (struct mmsghdr *)(slots + n), slots);
+	struct mapping m = {slots, bytes};
+	int got;
+
+	pthread_cleanup_push(unmap, &m); /* the receive is a cancellation point */
+	got = receive_with(rx, vec, n, flags, timeout, (struct mmsghdr *)(slots + n), slots);
+	pthread_cleanup_pop(0);
 	int saved = errno;
 
-	munmap(slots, bytes);
+	unmap(&m);
 	errno = saved;
 	return got;
 }
@@ -111,12 +126,9 @@ int rx_recvmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags, struct ti
 	if (!vec || !vlen || !rx_begin(&rx, fd, &none, flags) ||
 	    (fd_flags(rx.st) & FD_KIND) != FD_UDP)
 		return REAL(recvmmsg)(fd, vec, vlen, flags, timeout);
-	if (rx.substituted) {
-		unsigned n = vlen < BATCH_MAX ? vlen : BATCH_MAX;
-
-		return n <= BATCH_STACK ? receive_few(&rx, vec, n, flags, timeout)
-					: receive_many(&rx, vec, n, flags, timeout);
-	}
+	if (rx.substituted)
+		return vlen <= BATCH_STACK ? receive_few(&rx, vec, vlen, flags, timeout)
+					   : receive_many(&rx, vec, vlen, flags, timeout);
 	socklen_t room = name_room(vec, vlen);
 	int got = REAL(recvmmsg)(fd, vec, vlen, flags, timeout), saved = errno;
 

@@ -44,7 +44,7 @@ void sock_accepted(int listener, int fd)
 	fd_forget(fd);
 	st = fd_get(fd);
 	if (parent && st)
-		fd_set_flags(st, fd_flags(parent) & (FD_KIND | FD_INET6));
+		fd_set_flags(st, (fd_flags(parent) & (FD_KIND | FD_INET6)) | FD_ACCEPTED);
 }
 
 static int option(int fd, int level, int name)
@@ -52,7 +52,7 @@ static int option(int fd, int level, int name)
 	int value = -1;
 	socklen_t len = sizeof(value);
 
-	return getsockopt(fd, level, name, &value, &len) == 0 ? value : -1;
+	return REAL(getsockopt)(fd, level, name, &value, &len) == 0 ? value : -1;
 }
 
 /* One that was there before us, or came past us: inherited, or received over a UNIX socket. */
@@ -65,7 +65,7 @@ static void classify(int fd, struct fd_state *st)
 
 	if ((kind & FD_KIND) == FD_UDP && getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
 		sock_connected(st, (struct sockaddr *)&peer, len);
-	fd_set_flags(st, kind);
+	fd_set_flags(st, kind | FD_ACCEPTED);
 }
 
 struct fd_state *sock_known(int fd)
@@ -92,11 +92,12 @@ void sock_connected(struct fd_state *st, const struct sockaddr *to, socklen_t le
 		fd_set_flags(st, FD_CONNECTED | (peer.family == AF_INET6 ? FD_PEER6 : 0));
 }
 
-void sock_asked_for_local(struct fd_state *st, int level, int name)
+/* Which flag says that the program asked for a datagram's destination itself; 0: another option. */
+static uint32_t asked_flag(int level, int name)
 {
-	if ((level == SOL_IP && name == IP_RECVORIGDSTADDR) ||
-	    (level == SOL_IPV6 && name == IPV6_RECVORIGDSTADDR))
-		fd_set_flags(st, FD_ASKED);
+	if (level == SOL_IP && name == IP_RECVORIGDSTADDR)
+		return FD_ASKED4;
+	return level == SOL_IPV6 && name == IPV6_RECVORIGDSTADDR ? FD_ASKED6 : 0;
 }
 
 /*
@@ -108,11 +109,34 @@ static void ask_for_local(int fd, uint32_t flags)
 {
 	int on = 1;
 
-	if (flags & FD_ASKED)
-		return;
 	REAL(setsockopt)(fd, SOL_IP, IP_RECVORIGDSTADDR, &on, sizeof(on));
 	if (flags & FD_INET6)
 		REAL(setsockopt)(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR, &on, sizeof(on));
+}
+
+void sock_option_set(int fd, struct fd_state *st, int level, int name, bool on)
+{
+	uint32_t flag = asked_flag(level, name);
+
+	if (!flag)
+		return;
+	if (on) {
+		fd_set_flags(st, flag);
+		return;
+	}
+	atomic_fetch_and(&st->flags, ~flag);
+	if (fd_flags(st) & FD_LOCAL)
+		ask_for_local(fd, fd_flags(st)); /* it is ours as well */
+}
+
+bool sock_option_hidden(const struct fd_state *st, int level, int name, int *value)
+{
+	uint32_t flag = asked_flag(level, name);
+
+	if (!flag || !(fd_flags(st) & FD_LOCAL))
+		return false;
+	*value = fd_flags(st) & flag ? 1 : 0;
+	return true;
 }
 
 typedef int name_fn(int fd, struct sockaddr *addr, socklen_t *len);

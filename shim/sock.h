@@ -21,7 +21,10 @@ void sock_accepted(int listener, int fd);
 void sock_serve(int fd, struct fd_state *st);
 
 /** The program set a socket option: is it one that it shares with us? Then its messages are not hidden from it. */
-void sock_asked_for_local(struct fd_state *st, int level, int name);
+void sock_option_set(int fd, struct fd_state *st, int level, int name, bool on);
+
+/** The program asks for such an option: what it would be without us. False: it is none that we touch. */
+bool sock_option_hidden(const struct fd_state *st, int level, int name, int *value);
 
 /** Both ends of a TCP connection, or of a connected UDP socket; false where they cannot be told. */
 bool sock_ends(int fd, struct fd_state *st);

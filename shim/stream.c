@@ -18,15 +18,24 @@ void stream_reset(struct stream *s, const struct stream_store *store)
 	*s = (struct stream){0};
 }
 
-/* The first message decides whether this is DNS; after it the lengths are trusted. */
+/* A TLS record of a handshake: type 22, version 3.x (RFC 8446, section 5.1), read as a length and an ID. */
+static bool is_tls(uint16_t length, const uint8_t *head)
+{
+	return length == 0x1603 && head[0] <= 4;
+}
+
+/*
+ * Is this still DNS? Each message whose header is all there must look like one: what was mistaken for DNS at first, or
+ * has become something else, is left alone from there on.
+ */
 static void judge(struct stream *s, const uint8_t *head, size_t have)
 {
-	if (s->synced || s->alien)
+	if (s->alien || (have < DNS_HEADER_LEN && have < s->length))
 		return;
-	if (dns_plausible(head, have))
-		s->synced = true;
-	else
+	if (!dns_plausible(head, have) || (!s->synced && is_tls(s->length, head)))
 		s->alien = true;
+	else
+		s->synced = true;
 }
 
 static void next_message(struct stream *s, const struct stream_store *store)

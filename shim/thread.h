@@ -24,8 +24,11 @@ struct thread {
 	uint32_t
 		turn_query; /* the turn's newest message is this query of the intake (intake_query); 0: it is not */
 	struct intake *intake;
-	/* a question seen in the clear, whose encrypted bytes are yet to be written: the mark they must bear */
-	bool plain;
+	/*
+	 * A question seen in the clear, whose encrypted bytes are yet to be written: the mark they must bear. While the TLS
+	 * library is at work (plain_held) all that it writes bears it; after that the next bytes that are written.
+	 */
+	bool plain, plain_held, plain_used;
 	uint32_t plain_mark;
 	int tcp_fd; /* the connection read last: what is decrypted next came by it */
 	unsigned intake_index;

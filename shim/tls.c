@@ -73,14 +73,19 @@ void tls_before_write(const void *session, const void *buf, size_t len)
 	if (!t)
 		return;
 	each_message(t, session, -1, buf, len, written);
+	t->plain_held = true;
+	t->plain_used = false;
 	thread_leave(t);
 	errno = saved;
 }
 
 void tls_after_write(int fd)
 {
-	if (fd >= 0)
-		thread_self.plain = false;
+	struct thread *t = &thread_self;
+
+	t->plain_held = false;
+	if (fd >= 0 || t->plain_used)
+		t->plain = false;
 }
 
 static void client_asked(struct thread *t, const void *session, int fd, const uint8_t *msg,

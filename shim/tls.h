@@ -10,15 +10,19 @@
 #include <stddef.h>
 
 /**
- * The program hands over bytes to be encrypted: an upstream query among them decides the mark of what is written next
- * by this thread; a client's answer ends its wait (after the call, so that this comes first is harmless).
+ * The program hands over bytes to be encrypted: an upstream query among them decides the mark of what this thread
+ * writes next; a client's answer ends its wait.
  *
  * @param session  the TLS library's object; tells connections apart
- * @param fd       its descriptor, or -1 where the program moves the encrypted bytes itself
  */
 void tls_before_write(const void *session, const void *buf, size_t len);
 
-/** The call is over: where the library wrote by itself, nothing more is to come. */
+/**
+ * The call is over.
+ *
+ * @param fd  the descriptor by which the library writes, or -1 where the program moves the encrypted bytes itself:
+ *            then they are perhaps still to come
+ */
 void tls_after_write(int fd);
 
 /** The program got decrypted bytes. fd: as above. */

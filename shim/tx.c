@@ -62,6 +62,8 @@ static void mark_datagram(int fd, struct fd_state *st, const struct msghdr *app,
 {
 	enum marking marking = MARK_DONE;
 
+	if (app->msg_controllen && !app->msg_control)
+		return; /* the kernel refuses it (EFAULT) */
 	route_follow(fd, st, whole);
 	if (mark_needs_socket(st))
 		marking = mark_socket(fd, st, whole);
@@ -190,15 +192,16 @@ static bool gone(int fd, ssize_t n)
 static ssize_t send_marked(int fd, const struct tx_datagram *d, int flags, tx_plain_fn *plain,
 			   void *ctx)
 {
+	int saved = errno;
 	ssize_t n = REAL(sendmsg)(fd, &d->msg, flags);
 	int why = errno;
+	bool is_gone = gone(fd, n);
 
-	if (gone(fd, n))
-		return plain(ctx);
-	if (!tx_refused_mark(n))
+	if (!is_gone && !tx_refused_mark(n))
 		return n;
+	errno = saved; /* the program's own call begins only now */
 	n = plain(ctx);
-	if (n >= 0)
+	if (n >= 0 && !is_gone)
 		log_cause(why == EPERM ? LOG_mark_not_permitted : LOG_mark_failed, why);
 	return n;
 }

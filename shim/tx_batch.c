@@ -64,12 +64,16 @@ static int send_unmarked(int fd, struct mmsghdr *vec, int flags, int why)
 
 static int send_prepared(struct batch *b, struct mmsghdr *vec, unsigned n, int flags)
 {
-	int sent = REAL(sendmmsg)(b->fd, b->changed ? b->headers : vec, n, flags);
+	int saved = errno, sent = REAL(sendmmsg)(b->fd, b->changed ? b->headers : vec, n, flags);
 
 	if (!b->changed)
 		return sent;
-	if (tx_refused_mark(sent))
-		return send_unmarked(b->fd, vec, flags, errno);
+	if (tx_refused_mark(sent)) {
+		int why = errno;
+
+		errno = saved;
+		return send_unmarked(b->fd, vec, flags, why);
+	}
 	for (int i = 0; i < sent; i++)
 		vec[i].msg_len = b->headers[i].msg_len;
 	return sent;
@@ -121,13 +125,18 @@ int tx_sendmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags)
 		return REAL(sendmmsg)(fd, vec, vlen, flags);
 	if (vlen > BATCH_LARGEST)
 		vlen = BATCH_LARGEST;
+	int saved = errno, sent = 0;
+
 	while (done < vlen) {
 		unsigned n = vlen - done < BATCH_MAX ? vlen - done : BATCH_MAX;
-		int sent = send_some(fd, vec + done, n, flags);
 
+		sent = send_some(fd, vec + done, n, flags);
 		if (sent <= 0)
-			return done ? (int)done : sent;
+			break;
 		done += (unsigned)sent;
 	}
+	if (!done)
+		return sent;
+	errno = saved; /* what stopped the rest is said when the program sends it again */
 	return (int)done;
 }

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 
 /*
  * What is in the bytes of one write, up to where the mark changes. Bytes that go on with a message that began before
@@ -23,6 +24,7 @@ struct outgoing {
 	struct fd_state *st;
 	bool decided;	/* `whole` is what these bytes must bear; else: what the connection bears */
 	bool queries;	/* at least one upstream query begins here */
+	bool plain;	/* ... as was seen in the clear before it was encrypted */
 	uint32_t whole; /* the mark of all before `limit` */
 	size_t limit;	/* bytes that may leave with it */
 };
@@ -50,8 +52,6 @@ static bool message_starts(void *ctx, const uint8_t *head, size_t have, size_t o
 	if (have > 2 && head[2] & 0x80)
 		return true; /* a client's answer: none of our marks */
 	out->queries = true;
-	if (!(fd_flags(out->st) & FD_SENT))
-		fd_set_flags(out->st, FD_SENT);
 	return decide_from(out, offset,
 			   whole_question
 				   ? decide_query(out->t,
@@ -61,9 +61,10 @@ static bool message_starts(void *ctx, const uint8_t *head, size_t have, size_t o
 }
 
 /* What cannot be read here was perhaps seen in the clear before (tls.c). */
-static uint32_t mark_of_unread(struct thread *t)
+static uint32_t mark_of_unread(struct outgoing *out)
 {
-	return t->plain ? t->plain_mark : decide_connection(t);
+	out->plain = out->t->plain;
+	return out->plain ? out->t->plain_mark : decide_connection(out->t);
 }
 
 static void look_ahead(struct outgoing *out, const struct iovec *iov, size_t count, size_t total)
@@ -77,7 +78,7 @@ static void look_ahead(struct outgoing *out, const struct iovec *iov, size_t cou
 	stream_walk(&ahead, iov, count, total, message_starts, out);
 	/* no message begins here, and none goes on: a length alone, TLS, or whatever it is, on a connection upstream */
 	if (!out->queries && !goes_on && fd_flags(out->st) & FD_SENT)
-		decide_from(out, 0, mark_of_unread(out->t));
+		decide_from(out, 0, mark_of_unread(out));
 }
 
 static enum marking mark_stream(const struct outgoing *out)
@@ -93,22 +94,48 @@ static enum marking mark_stream(const struct outgoing *out)
 	return marking;
 }
 
-/* A blocking program's write waits, as long as its SO_SNDTIMEO allows; another's is told to come again. */
+/* Would a blocking send be restarted after a signal? Only where every handler was installed with SA_RESTART. */
+static bool restarts(void)
+{
+	for (int sig = 1; sig < NSIG; sig++) {
+		struct sigaction sa;
+
+		if (sigaction(sig, NULL, &sa) == 0 && sa.sa_handler != SIG_DFL &&
+		    sa.sa_handler != SIG_IGN && !(sa.sa_flags & SA_RESTART))
+			return false;
+	}
+	return true;
+}
+
+/* As long as SO_SNDTIMEO allows, in ms; -1: for ever. */
+static int send_timeout(int fd)
+{
+	struct timeval limit = {0};
+	socklen_t len = sizeof(limit);
+
+	if (REAL(getsockopt)(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &len) != 0 ||
+	    (!limit.tv_sec && !limit.tv_usec))
+		return -1;
+	return (int)(limit.tv_sec * 1000 + limit.tv_usec / 1000) + 1;
+}
+
+/* A blocking program's write waits, another's is told to come again. False: with the errno of the write. */
 static bool wait_writable(int fd, int flags)
 {
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
-	struct timeval limit = {0};
-	socklen_t len = sizeof(limit);
-	int timeout = -1, n;
+	int saved = errno, timeout, n;
 
-	errno = EAGAIN;
-	if (flags & MSG_DONTWAIT || REAL(fcntl)(fd, F_GETFL, 0) & O_NONBLOCK)
+	if (flags & MSG_DONTWAIT || REAL(fcntl)(fd, F_GETFL, 0) & O_NONBLOCK) {
+		errno = EAGAIN;
 		return false;
-	if (getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &len) == 0 &&
-	    (limit.tv_sec || limit.tv_usec))
-		timeout = (int)(limit.tv_sec * 1000 + limit.tv_usec / 1000) + 1;
-	n = REAL(poll)(&p, 1, timeout);
-	if (n == 0)
+	}
+	timeout = send_timeout(fd);
+	do
+		n = REAL(poll)(&p, 1, timeout);
+	while (n < 0 && errno == EINTR && timeout < 0 && restarts());
+	if (n > 0)
+		errno = saved;
+	else if (n == 0)
 		errno = EAGAIN;
 	return n > 0;
 }
@@ -161,6 +188,10 @@ static void left(struct outgoing *out, const struct iovec *iov, size_t count, ss
 	out->t = n > 0 ? thread_enter() : NULL;
 	if (!out->t)
 		return;
+	if (out->plain) { /* the bytes that it was for are on their way */
+		out->t->plain_used = true;
+		out->t->plain = out->t->plain_held;
+	}
 	fd_lock_streams(out->st, out->fd);
 	stream_walk(&out->st->tx, iov, count, (size_t)n, answer_starts, out);
 	fd_unlock_streams(out->fd);
@@ -192,29 +223,30 @@ static ssize_t send_parts(struct outgoing *out, const struct msghdr *app, int fl
 {
 	enum { PIECES = 64 };
 	struct iovec part[PIECES];
-	size_t done = 0;
+	size_t done = 0, bytes, count;
+	int saved = errno;
+	ssize_t n;
 
-	for (;;) {
+	do {
 		struct msghdr msg = *app;
 
+		count = cut(app->msg_iov, app->msg_iovlen, done, done + out->limit, part, PIECES);
 		msg.msg_iov = part;
-		msg.msg_iovlen =
-			cut(app->msg_iov, app->msg_iovlen, done, done + out->limit, part, PIECES);
-		size_t bytes = iov_total(part, msg.msg_iovlen);
-		ssize_t n = REAL(sendmsg)(out->fd, &msg, flags);
-
+		msg.msg_iovlen = count;
+		bytes = iov_total(part, count);
+		n = REAL(sendmsg)(out->fd, &msg, flags);
 		if (n < 0)
-			return done ? (ssize_t)done : n;
-		left(out, part, msg.msg_iovlen, n);
+			break;
+		left(out, part, count, n);
 		done += (size_t)n;
-		if (done >= total || (size_t)n < bytes)
-			return (ssize_t)done;
-		size_t count = cut(app->msg_iov, app->msg_iovlen, done, total, part, PIECES);
-
+		count = cut(app->msg_iov, app->msg_iovlen, done, total, part, PIECES);
 		flags &= ~MSG_FASTOPEN;
-		if (!prepare(out, part, count, iov_total(part, count), flags))
-			return (ssize_t)done;
-	}
+	} while (done < total && (size_t)n == bytes &&
+		 prepare(out, part, count, iov_total(part, count), flags));
+	if (!done)
+		return n;
+	errno = saved; /* what stopped the rest is said when the program sends it again */
+	return (ssize_t)done;
 }
 
 ssize_t tx_stream(int fd, struct fd_state *st, const struct msghdr *app, int flags,
@@ -225,6 +257,8 @@ ssize_t tx_stream(int fd, struct fd_state *st, const struct msghdr *app, int fla
 
 	if (!total)
 		return plain(ctx);
+	if (!(fd_flags(st) & (FD_SENT | FD_ACCEPTED)))
+		fd_set_flags(st, FD_SENT); /* made by TCP Fast Open: there was no connect */
 	if (!prepare(&out, app->msg_iov, app->msg_iovlen, total, flags))
 		return -1;
 	if (out.limit < total)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The receiving calls. Each becomes a message header, goes through rx_begin and rx_end, and is
  * itself again. */
+#include "iov.h"
 #include "real.h"
 #include "rx.h"
 
@@ -60,22 +61,26 @@ SHIM_EXPORT ssize_t read(int fd, void *buf, size_t len)
 	struct iovec iov = {buf, len};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	struct rx rx;
+	ssize_t n;
 
 	/* a read of nothing takes nothing out of a socket, a recv of nothing does */
 	if (!len || !rx_begin(&rx, fd, &msg, 0))
 		return REAL(read)(fd, buf, len);
-	return rx_end(&rx, &msg, rx.substituted ? rx_receive(&rx, 0) : REAL(read)(fd, buf, len));
+	n = rx.substituted ? rx_receive(&rx, 0) : REAL(read)(fd, buf, len);
+	return rx.gone ? REAL(read)(fd, buf, len) : rx_end(&rx, &msg, n);
 }
 
 SHIM_EXPORT ssize_t readv(int fd, const struct iovec *iov, int iovcnt)
 {
 	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)iovcnt};
 	struct rx rx;
+	ssize_t n;
 
-	if (!iov || iovcnt <= 0 || iovcnt > IOV_MAX || !rx_begin(&rx, fd, &msg, 0))
+	if (!iov || iovcnt <= 0 || iovcnt > IOV_MAX || !iov_total(iov, (size_t)iovcnt) ||
+	    !rx_begin(&rx, fd, &msg, 0))
 		return REAL(readv)(fd, iov, iovcnt);
-	return rx_end(&rx, &msg,
-		      rx.substituted ? rx_receive(&rx, 0) : REAL(readv)(fd, iov, iovcnt));
+	n = rx.substituted ? rx_receive(&rx, 0) : REAL(readv)(fd, iov, iovcnt);
+	return rx.gone ? REAL(readv)(fd, iov, iovcnt) : rx_end(&rx, &msg, n);
 }
 
 SHIM_EXPORT int recvmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags,

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The sending calls. Each hands its message to tx_send, with itself as what to do where nothing is
  * to change. */
-#include "mark.h"
 #include "real.h"
-#include "sock.h"
 #include "tx.h"
 
 #include <errno.h>
@@ -67,7 +65,9 @@ SHIM_EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags,
 	struct call call = {fd, flags, &msg};
 
 	/* an address without a length is the kernel's to refuse */
-	return to && !tolen ? plain_sendto(&call) : tx_send(fd, &msg, flags, plain_sendto, &call);
+	return to && (!tolen || tolen > sizeof(struct sockaddr_storage))
+		       ? plain_sendto(&call)
+		       : tx_send(fd, &msg, flags, plain_sendto, &call);
 }
 
 SHIM_EXPORT ssize_t send(int fd, const void *buf, size_t len, int flags)
@@ -106,20 +106,4 @@ SHIM_EXPORT int sendmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags)
 SHIM_EXPORT int connect(int fd, const struct sockaddr *to, socklen_t tolen)
 {
 	return tx_connect(fd, to, tolen);
-}
-
-/* Only to know what the program wants: its own mark, and a control message that we ask for as well. */
-SHIM_EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
-{
-	int ret = REAL(setsockopt)(fd, level, name, value, len), saved = errno;
-	bool mark = level == SOL_SOCKET && name == SO_MARK && len >= sizeof(uint32_t);
-	bool local = level == SOL_IP || level == SOL_IPV6;
-	struct fd_state *st = ret == 0 && (mark || local) ? sock_known(fd) : NULL;
-
-	if (st && mark)
-		mark_set_by_program(st, *(const uint32_t *)value);
-	if (st && local)
-		sock_asked_for_local(st, level, name);
-	errno = saved;
-	return ret;
 }

@@ -16,20 +16,28 @@
 
 typedef int get_fd_fn(const void *session);
 
-/* The session's descriptor; -1 where the program moves the encrypted bytes itself. */
-static int fd_of(const char *getter, const void *session, void *caller)
+/* The descriptor by which a session writes or reads; -1 where the program moves the encrypted bytes itself. */
+static int ssl_fd(const char *getter, _Atomic(get_fd_fn *) *slot, const void *ssl, void *caller)
 {
-	static _Atomic(get_fd_fn *) getters[2];
-	_Atomic(get_fd_fn *) *slot = &getters[getter[0] == 'S'];
+	get_fd_fn *get = *slot;
 
-	if (!*slot)
-		*slot = (get_fd_fn *)real_beside(getter, caller);
-	return *slot ? (*slot)(session) : -1;
+	if (!get)
+		*slot = get = (get_fd_fn *)real_beside(getter, caller);
+	return get ? get(ssl) : -1;
 }
 
-static int ssl_fd(const void *ssl, void *caller)
+static int write_fd(const void *ssl, void *caller)
 {
-	return fd_of("SSL_get_fd", ssl, caller);
+	static _Atomic(get_fd_fn *) getter;
+
+	return ssl_fd("SSL_get_wfd", &getter, ssl, caller);
+}
+
+static int read_fd(const void *ssl, void *caller)
+{
+	static _Atomic(get_fd_fn *) getter;
+
+	return ssl_fd("SSL_get_rfd", &getter, ssl, caller);
 }
 
 int SSL_write(void *ssl, const void *buf, int len);
@@ -48,7 +56,7 @@ SHIM_EXPORT int SSL_write(void *ssl, const void *buf, int len)
 	tls_before_write(ssl, buf, len > 0 ? (size_t)len : 0);
 	int ret = call(ssl, buf, len);
 
-	tls_after_write(ssl_fd(ssl, CALLER));
+	tls_after_write(write_fd(ssl, CALLER));
 	return ret;
 }
 
@@ -61,7 +69,7 @@ SHIM_EXPORT int SSL_write_ex(void *ssl, const void *buf, size_t len, size_t *wri
 	tls_before_write(ssl, buf, len);
 	int ret = call(ssl, buf, len, written);
 
-	tls_after_write(ssl_fd(ssl, CALLER));
+	tls_after_write(write_fd(ssl, CALLER));
 	return ret;
 }
 
@@ -71,7 +79,7 @@ SHIM_EXPORT int SSL_read(void *ssl, void *buf, int len)
 	int ret = call ? call(ssl, buf, len) : -1;
 
 	if (ret > 0)
-		tls_read(ssl, ssl_fd(ssl, CALLER), buf, (size_t)ret);
+		tls_read(ssl, read_fd(ssl, CALLER), buf, (size_t)ret);
 	return ret;
 }
 
@@ -81,7 +89,7 @@ SHIM_EXPORT int SSL_read_ex(void *ssl, void *buf, size_t len, size_t *got)
 	int ret = call ? call(ssl, buf, len, got) : 0;
 
 	if (ret > 0)
-		tls_read(ssl, ssl_fd(ssl, CALLER), buf, *got);
+		tls_read(ssl, read_fd(ssl, CALLER), buf, *got);
 	return ret;
 }
 
@@ -93,7 +101,10 @@ SHIM_EXPORT ssize_t gnutls_record_send(void *session, const void *buf, size_t le
 	if (!call)
 		return -1;
 	tls_before_write(session, buf, len);
-	return call(session, buf, len);
+	ssize_t ret = call(session, buf, len);
+
+	tls_after_write(-1);
+	return ret;
 }
 
 SHIM_EXPORT ssize_t gnutls_record_recv(void *session, void *buf, size_t len)

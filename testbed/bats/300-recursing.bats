@@ -27,6 +27,14 @@ expiring() {
 	assert_success
 }
 
+# alone RESOLVER: one client at a time, so that each turn has one message; the root's own business
+# must not be taken for that client's
+alone() {
+	cell --resolver "$1-recursing" --shim "$SHIM" --expect right --queries 500 --in-flight 1 \
+		--directives dly5
+	assert_success
+}
+
 @test "unbound recursing, minimised names" {
 	recursing unbound
 }
@@ -109,4 +117,20 @@ expiring() {
 
 @test "PowerDNS recursing, addresses of name servers expire" {
 	expiring pdns
+}
+
+@test "unbound recursing, one query at a time" {
+	alone unbound
+}
+
+@test "BIND recursing, one query at a time" {
+	alone bind
+}
+
+@test "kresd recursing, one query at a time" {
+	alone kresd
+}
+
+@test "PowerDNS recursing, one query at a time" {
+	alone pdns
 }

@@ -370,6 +370,8 @@ def arguments():
     parser.add_argument("--zone", default=plan.ZONE)
     parser.add_argument("--tree", metavar="KINDS",
                         help=f"names in a tree of zones instead: {tree.ALL_KINDS} (lib/tree.py)")
+    parser.add_argument("--keep-waits", action="store_true",
+                        help="list who waited when for what, as always with --tree")
     parser.add_argument("--first-serial", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", metavar="FILE", help="result (default: stdout)")
@@ -393,7 +395,7 @@ def main():
     programs.write_json(options.json, {
         **clients.counts, "distinct": workload.distinct,
         "seconds": round(time.monotonic() - started, 3), "interrupted": bool(stop),
-        "details": clients.details, **({"waits": clients.waits} if options.tree else {})})
+        "details": clients.details, **({"waits": clients.waits} if options.tree or options.keep_waits else {})})
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import argparse
 import pathlib
 import selectors
 import socket
+import ssl
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
@@ -63,22 +64,36 @@ class Forwarder:
             question = dnswire.Question(message)
         except (OSError, dnswire.Malformed):
             return
-        over_tcp = self._options.upstream_proto == "tcp"
-        address = self._options.upstream
-        sock = socket.socket(family_of(address),
-                             socket.SOCK_STREAM if over_tcp else socket.SOCK_DGRAM)
-        mark = chosen_mark(self._options.mark, question.name)
-        if mark:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-        sock.connect((address, plan.PORT))
+        over_tcp = self._options.upstream_proto != "udp"
+        sock = self._connected(chosen_mark(self._options.mark, question.name))
         sock.sendall(dnswire.framed(message) if over_tcp else message)
         received = bytearray()
         self._selector.register(
             sock, selectors.EVENT_READ,
             lambda: self._answer(sock, received, over_tcp, listener, client))
 
+    def _connected(self, mark):
+        """A new socket to the upstream with that mark."""
+        address, proto = self._options.upstream, self._options.upstream_proto
+        sock = socket.socket(family_of(address),
+                             socket.SOCK_DGRAM if proto == "udp" else socket.SOCK_STREAM)
+        if mark:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        sock.connect((address, plan.TLS_PORT if proto == "tls" else plan.PORT))
+        if proto != "tls":
+            return sock
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        sock = context.wrap_socket(sock)
+        sock.setblocking(False)
+        return sock
+
     def _answer(self, sock, received, over_tcp, listener, client):
-        data = sock.recv(65536)
+        try:
+            data = sock.recv(65536)
+        except ssl.SSLWantReadError:        # a record without data of ours
+            return
         received += data
         messages = dnswire.take_frames(received) if over_tcp else [data]
         for message in messages:
@@ -100,7 +115,7 @@ def main():
     parser.add_argument("--mark", choices=("right", "wrong", "none"), required=True)
     parser.add_argument("--listen", action="append", required=True, metavar="ADDRESS")
     parser.add_argument("--upstream", required=True, metavar="ADDRESS")
-    parser.add_argument("--upstream-proto", choices=("udp", "tcp"), default="udp")
+    parser.add_argument("--upstream-proto", choices=("udp", "tcp", "tls"), default="udp")
     options = parser.parse_args()
     stop = programs.StopFlag()
     forwarder = Forwarder(options, stop)

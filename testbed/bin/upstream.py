@@ -13,6 +13,9 @@ Directives (between the first label and the zone, see lib/names.py):
   servf1   SERVFAIL to the first copy of each question, then the answer
   nx       NXDOMAIN
 
+With --tls FILE the same over TLS on port 853, with a certificate made at the start; the result
+then says which bytes of which connection carried which question (lib/encrypted.py).
+
 A and AAAA get an address that is derived from the first label, TTL 60; any other type gets
 NOERROR, no answer and a SOA record.
 """
@@ -24,6 +27,7 @@ import itertools
 import pathlib
 import selectors
 import socket
+import ssl
 import sys
 import time
 
@@ -34,6 +38,7 @@ import dnswire
 import names
 import plan
 import programs
+import tlsserver
 
 UDP_BATCH = 64              # datagrams taken from one socket before the others have their turn
 RECEIVE_BUFFER = 8 << 20
@@ -132,14 +137,30 @@ def alias(name, wanted):
 
 
 class Connection:
-    """One TCP client: a buffer each way, and the script that answers it."""
+    """One TCP client: a buffer each way, the script that answers it, and its TLS or None."""
 
-    def __init__(self, sock, script):
+    def __init__(self, sock, script, session=None):
         self.sock = sock
         self.script = script
+        self.session = session
         self.received = bytearray()
         self.pending = bytearray()
         self.open = True
+
+    def messages(self, data):
+        """The DNS messages that are whole with these bytes."""
+        if self.session:
+            return self.session.take(data)
+        self.received += data
+        return dnswire.take_frames(self.received)
+
+    def outgoing(self, plain):
+        """What to send for these bytes, and for the handshake."""
+        if not self.session:
+            return plain
+        if plain:
+            self.session.seal(plain)
+        return self.session.output()
 
 
 class Upstream:
@@ -147,6 +168,7 @@ class Upstream:
 
     def __init__(self, stop):
         self.counters = collections.Counter()
+        self.encrypted = []             # the logs of all TLS sessions
         self._selector = selectors.DefaultSelector()
         self._selector.register(stop.read_end, selectors.EVENT_READ, lambda _events: None)
         self._due = []
@@ -160,13 +182,18 @@ class Upstream:
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         udp.bind((address, port))
         udp.setblocking(False)
+        self._watch(udp, lambda _events: self._read_udp(udp, script))
+        self.listen_stream(address, port, script)
+
+    def listen_stream(self, address, port, script, context=None):
+        """Open TCP on one address, or TLS with that context."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         tcp = socket.socket(family, socket.SOCK_STREAM)
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         tcp.bind((address, port))
         tcp.listen(1024)
         tcp.setblocking(False)
-        self._watch(udp, lambda _events: self._read_udp(udp, script))
-        self._watch(tcp, lambda _events: self._accept(tcp, script))
+        self._watch(tcp, lambda _events: self._accept(tcp, script, context))
 
     def _watch(self, sock, callback, events=selectors.EVENT_READ):
         self._selector.register(sock, events, callback)
@@ -213,10 +240,10 @@ class Upstream:
         except OSError:
             self.counters["send_errors"] += 1
 
-    def _accept(self, listener, script):
+    def _accept(self, listener, script, context):
         while True:
             try:
-                sock, _ = listener.accept()
+                sock, peer = listener.accept()
             except BlockingIOError:
                 return
             except OSError:
@@ -224,7 +251,10 @@ class Upstream:
             self.counters["tcp_connections"] += 1
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = Connection(sock, script)
+            session = tlsserver.Session(context, peer) if context else None
+            if session:
+                self.encrypted.append(session.log)
+            connection = Connection(sock, script, session)
             self._watch(sock, lambda events, c=connection: self._serve(c, events))
 
     def _serve(self, connection, events):
@@ -243,22 +273,33 @@ class Upstream:
         if not data:
             self._close(connection)
             return
-        connection.received += data
-        for message in dnswire.take_frames(connection.received):
-            self.counters["tcp_queries"] += 1
-            response = connection.script.respond(message, over_tcp=True)
-            if response:
-                delay, answer = response
-                self._later(delay, lambda a=answer: self._send_tcp(connection, a))
+        try:
+            for message in connection.messages(data):
+                self._answer_tcp(connection, message)
+        except ssl.SSLError:                # also a client that says good-bye
+            self.counters["tls_ended"] += 1
+            self._close(connection)
+        if connection.open:
+            connection.pending += connection.outgoing(b"")
+            self._flush(connection)
+
+    def _answer_tcp(self, connection, message):
+        self.counters["tls_queries" if connection.session else "tcp_queries"] += 1
+        response = connection.script.respond(message, over_tcp=True)
+        if response:
+            delay, answer = response
+            self._later(delay, lambda a=answer: self._send_tcp(connection, a))
 
     def _send_tcp(self, connection, answer):
         if not connection.open:
             self.counters["closed_before_answer"] += 1
             return
-        connection.pending += dnswire.framed(answer)
+        connection.pending += connection.outgoing(dnswire.framed(answer))
         self._flush(connection)
 
     def _flush(self, connection):
+        if not connection.open:
+            return
         try:
             sent = connection.sock.send(connection.pending)
         except BlockingIOError:
@@ -286,6 +327,8 @@ def main():
     parser.add_argument("--listen", action="append", required=True, metavar="ADDRESS",
                         help="address for UDP and TCP (repeatable)")
     parser.add_argument("--port", type=int, default=plan.PORT)
+    parser.add_argument("--tls", metavar="FILE",
+                        help="TLS on port 853 of each address; the certificate goes to this file")
     parser.add_argument("--ready-file", metavar="FILE", help="written when all sockets are open")
     parser.add_argument("--json", metavar="FILE", help="counters at the end (default: stdout)")
     options = parser.parse_args()
@@ -294,9 +337,14 @@ def main():
     script = Script(upstream.counters)
     for address in options.listen:
         upstream.listen(address, options.port, script)
+    if options.tls:
+        context = tlsserver.certificate(options.tls, options.listen)
+        for address in options.listen:
+            upstream.listen_stream(address, plan.TLS_PORT, script, context)
     programs.announce_ready(options.ready_file)
     upstream.run()
-    programs.write_json(options.json, upstream.counters)
+    programs.write_json(options.json, {
+        **upstream.counters, **({"encrypted": upstream.encrypted} if options.tls else {})})
 
 
 if __name__ == "__main__":

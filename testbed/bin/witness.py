@@ -34,6 +34,8 @@ def main():
                         help="of the netlink socket; a small one shows that losses are noticed")
     parser.add_argument("--keep-others", action="store_true",
                         help="list each question whose name spells no mark, with its time")
+    parser.add_argument("--keep-encrypted", action="store_true",
+                        help="list the segments of DNS over TLS with their marks and times")
     parser.add_argument("--ready-file", metavar="FILE", help="written when the group is bound")
     parser.add_argument("--json", metavar="FILE", help="verdict (default: stdout)")
     options = parser.parse_args()
@@ -49,7 +51,8 @@ def main():
     programs.write_json(options.json, {
         "complete": not (group.overruns or decoder.gaps), "packets": decoder.packets,
         "overruns": group.overruns, "gaps": decoder.gaps, **bench.result(),
-        **({"others": bench.others} if options.keep_others else {})})
+        **({"others": bench.others} if options.keep_others else {}),
+        **({"encrypted": bench.encrypted.connections} if options.keep_encrypted else {})})
 
 
 if __name__ == "__main__":

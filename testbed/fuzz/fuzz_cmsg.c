@@ -11,13 +11,6 @@
 
 enum { ROOM = 512, PARAMETERS = 10 };
 
-/*
- * Where the core departs from what the kernel does: bytes behind the last message, too few for
- * another, are nothing to the kernel, but a mark appended behind them is lost and the call refused.
- * 1 until that is changed.
- */
-enum { LET_SLACK = 1 };
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void require(bool holds)
@@ -39,12 +32,11 @@ static void *exact(size_t size)
 /* Does the kernel take these bytes as control messages (CMSG_OK of include/linux/socket.h)? Counts
  * them by kind. */
 static bool count_messages(const uint8_t *control, size_t len, unsigned *locals, unsigned *marks,
-			   unsigned *others, size_t *slack)
+			   unsigned *others)
 {
 	size_t at = 0;
 
 	*locals = *marks = *others = 0;
-	*slack = len;
 	while (len - at >= sizeof(struct cmsghdr)) {
 		struct cmsghdr c;
 
@@ -59,10 +51,8 @@ static bool count_messages(const uint8_t *control, size_t len, unsigned *locals,
 			++*marks;
 		else
 			++*others;
-		*slack = 0;
 		if (CMSG_ALIGN(c.cmsg_len) >= len - at)
 			break;
-		*slack = len - at - CMSG_ALIGN(c.cmsg_len);
 		at += CMSG_ALIGN(c.cmsg_len);
 	}
 	return true;
@@ -72,15 +62,13 @@ static void check_add(const uint8_t *control, size_t len, size_t size, uint32_t 
 {
 	uint8_t *out = exact(size);
 	unsigned locals, marks, others, locals_after, marks_after, others_after;
-	size_t slack, slack_after;
-	bool good = count_messages(control, len, &locals, &marks, &others, &slack);
+	bool good = count_messages(control, len, &locals, &marks, &others);
 	size_t used = cmsg_add_mark(out, size, control, len, mark, mask);
 
 	require(used <= size);
 	require(used || size < CMSG_ALIGN(len) + CMSG_MARK_SPACE);
-	if (used && good && (!LET_SLACK || !slack)) {
-		require(count_messages(out, used, &locals_after, &marks_after, &others_after,
-				       &slack_after));
+	if (used && good) {
+		require(count_messages(out, used, &locals_after, &marks_after, &others_after));
 		require(locals_after == locals && others_after == others);
 		require(marks_after == (marks ? marks : 1));
 	}
@@ -90,20 +78,18 @@ static void check_add(const uint8_t *control, size_t len, size_t size, uint32_t 
 static void check_hide(const uint8_t *control, size_t len, size_t size, bool hide)
 {
 	unsigned locals, marks, others, locals_after, marks_after, others_after;
-	size_t slack, slack_after;
 	uint8_t *from = exact(len), *out = exact(size);
 	size_t in_place = size < len ? size : len;
 	struct endpoint local = {0}, again = {0};
 	int flags = 0, flags_again = 0;
 
 	memcpy(from, control, len);
-	bool good = count_messages(from, len, &locals, &marks, &others, &slack);
-	size_t used = cmsg_hide_local(out, size, from, len, hide, &local, &flags);
+	bool good = count_messages(from, len, &locals, &marks, &others);
+	size_t used = cmsg_hide_local(out, size, from, len, hide ? 3U : 0U, &local, &flags);
 
 	require(used <= size && (flags & ~MSG_CTRUNC) == 0);
 	require(local.family == 0 || local.family == AF_INET || local.family == AF_INET6);
-	require(count_messages(out, used, &locals_after, &marks_after, &others_after,
-			       &slack_after));
+	require(count_messages(out, used, &locals_after, &marks_after, &others_after));
 	require(!hide || !locals_after);
 	if (good && size >= CMSG_ALIGN(len)) {
 		require(!flags && marks_after == marks && others_after == others);
@@ -114,13 +100,13 @@ static void check_hide(const uint8_t *control, size_t len, size_t size, bool hid
 
 	memcpy(expected, control, in_place);
 	flags = 0;
-	used = cmsg_hide_local(expected, in_place, from, len, hide, &local, &flags);
-	size_t used_again = cmsg_hide_local(from, in_place, from, len, hide, &again, &flags_again);
+	used = cmsg_hide_local(expected, in_place, from, len, hide ? 3U : 0U, &local, &flags);
+	size_t used_again =
+		cmsg_hide_local(from, in_place, from, len, hide ? 3U : 0U, &again, &flags_again);
 
 	require(used == used_again && flags == flags_again);
 	require(memcmp(&local, &again, sizeof(local)) == 0);
-	require(count_messages(from, used_again, &locals_after, &marks_after, &others_after,
-			       &slack_after));
+	require(count_messages(from, used_again, &locals_after, &marks_after, &others_after));
 	free(expected);
 	free(from);
 	free(out);

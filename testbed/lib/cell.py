@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import tempfile
 
+import encrypted
 import firewall
 import inspection
 import plan
@@ -66,6 +67,7 @@ class Run:
         self._options, self._network = cell.options, cell.network
         self._folder, self._shim = folder, shim
         self._recursing = resolverkit.is_recursing(cell.options.resolver)
+        self._encrypted = cell.options.upstream_proto == "tls"
         self._undo = contextlib.ExitStack()
 
     def __enter__(self):
@@ -94,6 +96,8 @@ class Run:
             record[name] = self._result(name)
         if self._recursing:
             recursion.settle(record)
+        elif self._encrypted:
+            encrypted.settle(record)
         record["logged"] = logged
         record["complete"] = record["witness"]["complete"] and logged == record["witness"]["packets"]
         return record
@@ -123,19 +127,23 @@ class Run:
             return self._program("authority", "--family", str(self._options.upstream_ip),
                                  "--ready-file", self._folder / "upstream.ready",
                                  *self._reporting("upstream"))
+        tls = ["--tls", self._folder / resolverkit.CERTIFICATE] if self._encrypted else []
         return self._program("upstream", "--listen", plan.upstream_address(4), "--listen",
-                             plan.upstream_address(6), "--ready-file",
+                             plan.upstream_address(6), *tls, "--ready-file",
                              self._folder / "upstream.ready", *self._reporting("upstream"))
 
     def _witness(self):
-        recursing = ["--threshold", "1", "--keep-others"] if self._recursing else []
-        return self._program("witness", "--mask", self._options.mask, *recursing,
+        timed = ["--threshold", "1"] if self._recursing or self._encrypted else []
+        timed += ["--keep-others"] * self._recursing + ["--keep-encrypted"] * self._encrypted
+        return self._program("witness", "--mask", self._options.mask, *timed,
                              "--receive-buffer", str(self._options.witness_buffer),
                              "--ready-file", self._folder / "witness.ready", *self._reporting("witness"))
 
     def _resolver(self):
         """The bare and the shimmed command line differ in nothing but the preload."""
         options = self._options
+        if self._recursing and self._encrypted:
+            raise resolverkit.Unsupported("no name server of the tree speaks TLS")
         setting = resolverkit.Setting(
             folder=self._folder, upstream=plan.upstream_address(options.upstream_ip),
             upstream_proto=options.upstream_proto, specific=options.bind == "specific",
@@ -166,7 +174,8 @@ class Run:
             "--same", str(options.same), "--tcp-pipeline", str(options.tcp_pipeline),
             "--timeout", str(options.timeout), "--retries", str(options.retries),
             "--seed", str(options.seed), *self._reporting("clients"),
-            *(["--tree", options.zones] if self._recursing else []))
+            *(["--tree", options.zones] if self._recursing else []),
+            *(["--keep-waits"] if self._encrypted else []))
 
     def _patience(self):
         """Longer than the clients need where every single query is lost."""

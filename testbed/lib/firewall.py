@@ -10,6 +10,8 @@ import plan
 from netlab import CLIENT_LINK, UPSTREAM_LINK
 
 RULE_SETS = ("iptables", "nft-ct")
+_WATCHED = (("udp", plan.PORT), ("tcp", plan.PORT), ("tcp", plan.TLS_PORT))
+_NFT_WATCHED = ", ".join(f"{protocol} . {port}" for protocol, port in _WATCHED)
 _COUNTED_LOG = re.compile(r"\[(\d+):\d+\] -A OUTPUT .*-j NFLOG")
 
 
@@ -45,9 +47,9 @@ def _iptables(family, marks, redirect):
               f"-j MARK --set-mark {mark}" for mark in marks]
     lines += ["-A PREROUTING -j CONNMARK --save-mark",
               "-A OUTPUT -m mark ! --mark 0 -j CONNMARK --save-mark"]
-    lines += [f"-A OUTPUT -o {UPSTREAM_LINK} -p {protocol} --dport {plan.PORT} -j NFLOG "
+    lines += [f"-A OUTPUT -o {UPSTREAM_LINK} -p {protocol} --dport {port} -j NFLOG "
               f"--nflog-group {plan.NFLOG_GROUP} --nflog-size 65535 "
-              f"--nflog-threshold {plan.NFLOG_THRESHOLD}" for protocol in ("udp", "tcp")]
+              f"--nflog-threshold {plan.NFLOG_THRESHOLD}" for protocol, port in _WATCHED]
     lines.append("COMMIT")
     if redirect:
         lines.append("*nat")
@@ -74,7 +76,7 @@ table inet connmark {{
     chain output {{
         type route hook output priority mangle
         meta mark != 0 ct mark set meta mark
-        oifname {UPSTREAM_LINK} meta l4proto {{ tcp, udp }} th dport {plan.PORT} counter {_NFT_LOG}
+        oifname {UPSTREAM_LINK} meta l4proto . th dport {{ {_NFT_WATCHED} }} counter {_NFT_LOG}
     }}
     {_nft_redirect() if redirect else ""}
 }}

@@ -1,7 +1,7 @@
 """The cells of the matrix: which resolvers, which paths and faults, and what each cell must be.
 
-A cell is a command line of testbed/run; its expectation is `right` (see lib/verdict.py) unless an
-exception says otherwise. What a resolver cannot do, its own file says (resolverkit.Unsupported).
+A cell is a command line of testbed/run; its expectation is `right` (see lib/verdict.py), except in
+columns that are only shown. What a resolver cannot do, its own file says (resolverkit.Unsupported).
 """
 
 import dataclasses
@@ -25,6 +25,7 @@ class Column:
     title: str
     arguments: tuple
     quick: bool = False
+    shown: bool = False         # no expectation: the figures are shown as they are
 
 
 def _faults(key, title, directives, *more, quick=False):
@@ -62,13 +63,34 @@ FORWARDING = (
           quick=True),
     _path("upstream", "uptcp6", "TCP, IPv6", "--upstream-proto", "tcp", "--upstream-ip", "6",
           "--directives", "rnd50"),
+    _path("upstream", "tls1", "TLS, one at a time", "--upstream-proto", "tls", "--in-flight", "1",
+          "--queries", "300"),
+    Column("tls", "upstream", "TLS, all at once",
+           ("--upstream-proto", "tls", "--directives", "rnd50"), shown=True),
 )
+
+RECURSING = (
+    _path("recursion", "none", "names minimised", "--directives", "rnd50"),
+    _path("recursion", "full", "full names", "--no-minimise", "--directives", "rnd50"),
+    _path("recursion", "mixed", "late, dropped, truncated", "--directives",
+          "rnd50:4,dly150:1,drop1:1,tc:1,none:4", *_PATIENT, quick=True),
+    _path("recursion", "same5", "5 ask the same at once", "--same", "5", "--directives", "rnd50"),
+    _path("recursion", "tcp5", "TCP clients, 5 queries each", "--client-proto", "tcp",
+          "--tcp-pipeline", "5"),
+    _path("recursion", "ip6", "IPv6 clients", "--client-ip", "6"),
+    _path("recursion", "up6", "IPv6 upstream", "--upstream-ip", "6", "--directives", "rnd50"),
+)
+
+RECURSERS = ("unbound-recursing", "bind-recursing", "kresd-recursing", "pdns-recursing")
 
 FORWARDERS = ("dnsmasq", "unbound", "bind", "kresd", "kresd-two", "pdns-recursor",
               "pdns-recursor-reuseport", "smartdns", "dnsdist", "stubby", "systemd-resolved")
 
 # (resolver's pattern, column): other arguments, and why.
 EXCEPTIONS = {
+    ("smartdns", "tc"): (
+        ("--directives", "tc:1,none:9"),
+        "it never asks again over TCP: what is truncated gets no answer, bare as well"),
     ("kresd", "drop1"): (
         ("--directives", "drop1:1,none:49"),
         "four timeouts in a row make it give its only forwarder up for a while, also bare"),
@@ -102,6 +124,8 @@ def _plan(resolver, column):
 
 def cells(quick, only):
     """The wanted cells, in the order of the table's rows."""
-    planned = (_plan(resolver, column) for resolver in FORWARDERS for column in FORWARDING)
+    planned = [_plan(resolver, column) for resolver in FORWARDERS for column in FORWARDING]
+    planned += [CellPlan(resolver, column, column.arguments)
+                for resolver in RECURSERS for column in RECURSING]
     return [cell for cell in planned
             if (cell.column.quick or not quick) and re.search(only, cell.name)]

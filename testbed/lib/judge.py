@@ -9,7 +9,9 @@ import struct
 import time
 
 import dnswire
+import encrypted
 import names
+import plan
 
 MAX_DETAILS = 50
 TCP, UDP = 6, 17
@@ -111,6 +113,7 @@ class Judge:
         self.others = [] if keep_others else None   # of questions whose name spells no mark:
                                                     # (time, name, type, marks) for recursion.py
         self._streams = {}
+        self.encrypted = encrypted.Watch()
         self.counts = collections.Counter(dict.fromkeys(_COUNTERS, 0))
         self.marks = collections.Counter()
         self.by_owner = {}              # the mark that is right: Counter of the marks seen
@@ -129,6 +132,8 @@ class Judge:
             return
         if packet.transport == UDP:
             self._message(packet.payload, [mark], packet)
+        elif packet.transport == TCP and packet.target_port == plan.TLS_PORT:
+            self.encrypted.segment(mark, packet, packet.flags & SYN, time.monotonic())
         elif packet.transport == TCP:
             self._segment(mark, packet)
         else:

@@ -19,7 +19,7 @@ p { max-width: 75ch; } .faint { color: var(--faint); }
   padding: 10px 18px; min-width: 108px; }
 .tile b { display: block; font-size: 24px; font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; background: var(--card); border: 1px solid var(--line);
-  border-radius: 12px; padding: 14px; }
+  border-radius: 12px; padding: 14px; margin-bottom: 18px; }
 table { border-collapse: separate; border-spacing: 3px; }
 th { font-weight: 500; text-align: left; white-space: nowrap; }
 thead th.way { height: 170px; vertical-align: bottom; padding: 0; }
@@ -34,6 +34,7 @@ td.right { background: var(--right); } td.wrong { background: var(--wrong); }
 td.unmarked { background: var(--missing); color: #222; } td.lost { background: var(--lost); }
 td.error { background: var(--error); }
 td.unsupported, td.absent { background: var(--none); color: var(--faint); }
+td.shown { opacity: .62; }
 .key td { width: 26px; min-width: 26px; height: 20px; } .key { margin-top: 16px; font-size: 14px; }
 details { margin-top: 24px; } summary { cursor: pointer; font-weight: 600; }
 .list { border-spacing: 0; margin-top: 10px; font-size: 13px; }
@@ -73,11 +74,17 @@ def _cell(result):
         inner = "?"
     else:
         inner = f"{figures[state]}<small>{words[state]}</small>"
-    return f'<td class="{state}" title="{tip}">{inner}</td>'
+    return f'<td class="{state}{" shown" * result["shown"]}" title="{tip}">{inner}</td>'
 
 
 def _grid(results, columns):
-    """The table of squares."""
+    """The table of squares of one set of columns."""
+    groups_shown = {column.group for column in columns}
+    results = [one for one in results if one["group"] in groups_shown]
+    columns = [column for column in columns
+               if any(one["column"] == column.key for one in results)]
+    if not results:
+        return ""
     by_place = {(one["resolver"], one["column"]): one for one in results}
     groups = [(name, len(list(members)))
               for name, members in itertools.groupby(columns, lambda column: column.group)]
@@ -89,8 +96,8 @@ def _grid(results, columns):
     for resolver in dict.fromkeys(one["resolver"] for one in results):
         squares = "".join(_cell(by_place.get((resolver, column.key))) for column in columns)
         rows.append(f"<tr><th>{_text(resolver)}</th>{squares}</tr>")
-    return (f"<table><thead><tr><th></th>{head}</tr><tr><th></th>{ways}</tr></thead>"
-            f"<tbody>{''.join(rows)}</tbody></table>")
+    return (f'<div class="scroll"><table><thead><tr><th></th>{head}</tr><tr><th></th>{ways}</tr>'
+            f"</thead><tbody>{''.join(rows)}</tbody></table></div>")
 
 
 def _tiles(results):
@@ -98,10 +105,11 @@ def _tiles(results):
     def total(name):
         return sum(one[name] or 0 for one in results)
 
-    met = sum(one["state"] == "right" for one in results)
-    run = sum(one["state"] != "unsupported" for one in results)
+    bound = [one for one in results if not one["shown"] and one["state"] != "unsupported"]
+    met, run = sum(one["state"] == "right" for one in bound), len(bound)
     tiles = [(f"{met} of {run}", "cells as they must be"), (total("questions"), "questions seen"),
-             (total("wrong"), "wrong"), (total("unmarked"), "unmarked"),
+             (total("wrong"), "with another client's mark"),
+             (total("unmarked"), "without a mark"),
              (sum(max(0, (one["lost"] or 0) - (one["bare_lost"] or 0)) for one in results),
               "lost against bare")]
     return "".join(f'<div class="tile"><b>{_text(figure)}</b>{_text(word)}</div>'
@@ -124,11 +132,10 @@ def _list(results):
             f"<tbody>{''.join(rows)}</tbody></table>")
 
 
-def page(report, columns):
-    """The whole page as text."""
+def page(report, sets):
+    """The whole page as text; each set of columns is a table of its own."""
     results = report["cells"]
-    shown = [column for column in columns
-             if any(one["column"] == column.key for one in results)]
+    grids = "".join(_grid(results, columns) for columns in sets)
     key = "".join(f'<tr><td class="{state}"></td><th>{_text(words)}</th></tr>'
                   for state, words in _KEY)
     return f"""<!doctype html>
@@ -140,8 +147,9 @@ def page(report, columns):
 {_text(report["clients"])} clients · judged from the packets that the firewall logged. A square's
 number counts the upstream questions of its colour.</p>
 <div class="tiles">{_tiles(results)}</div>
-<div class="scroll">{_grid(results, shown)}</div>
+{grids}
 <table class="key">{key}</table>
+<p class="faint">Paler squares have no expectation: their figures are shown as they are.</p>
 <details><summary>All figures</summary><div class="scroll">{_list(results)}</div></details>
 </main></body></html>
 """

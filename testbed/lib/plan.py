@@ -19,6 +19,7 @@ CAPTURED = {4: "198.51.100.53", 6: "fd00:99::53"}
 ZONE = "shim.example.net"
 OTHER_ZONE = "other.example.org"
 PORT = 53
+TLS_PORT = 853
 NFLOG_GROUP = 53
 NFLOG_THRESHOLD = 32    # packets the kernel gathers before it wakes the witness
 

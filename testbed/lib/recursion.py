@@ -12,8 +12,8 @@ import collections
 import dnswire
 import tree
 
-GRACE_SECONDS = 0.01        # the witness's clock is read a little after the packet left; and a
-                            # resolver knows of a client's question a little after it was sent
+GRACE_SECONDS = 0.01        # the witness's clock is read a little after the packet left
+DOUBT_SECONDS = 0.03        # a busy resolver reads a client's question a little after it was sent
 ANSWERED_SECONDS = 10       # what comes so soon after a client's answer is still its doing
 MAX_DETAILS = 50
 COUNTERS = (
@@ -27,22 +27,39 @@ COUNTERS = (
 
 
 class Waits:
-    """Who waited when for what: by each name that a client's question may lead to."""
+    """Who waited when for what."""
 
     def __init__(self, waits):
-        self._by_ancestor = collections.defaultdict(list)
-        for client, name, sent, over in waits:
-            for ancestor in _ancestors(tree.closure(name.encode().lower())):
-                self._by_ancestor[ancestor].append((client, sent, over))
+        self._possible = collections.defaultdict(list)
+        self._certain = collections.defaultdict(list)
+        answered = {}                   # the zones with a long TTL: when they were known
+        for client, name, sent, over in sorted(waits, key=lambda wait: wait[3]):
+            name = name.encode().lower()
+            zone = tree.zones(name)[-1]
+            for ancestor in _ancestors(tree.closure(name)):
+                self._possible[ancestor].append((client, sent, over))
+            for ancestor in _ancestors(_evident(name, answered.get(zone.name, sent) < sent)):
+                self._certain[ancestor].append((client, sent, over))
+            if zone.ttl > tree.TTL:
+                answered.setdefault(zone.name, over)
 
-    def clients(self, name, now, grace):
-        """The marks of those who wait for the name, or for what lies beneath it.
+    def possible(self, name, now, after=GRACE_SECONDS):
+        """Whose question may lead to the name, or to what lies beneath it; or did a moment ago."""
+        return {client for client, sent, over in self._possible.get(name, ())
+                if sent <= now <= over + after}
 
-        A positive grace, in seconds, includes those who may have waited; a negative one leaves out
-        those of whom the resolver may not have known.
-        """
-        return {client for client, sent, over in self._by_ancestor.get(name, ())
-                if sent + max(0, -grace) <= now <= over + grace}
+    def certain(self, name, now):
+        """Likewise, but only who waited without doubt, and where the resolver could tell."""
+        return {client for client, sent, over in self._certain.get(name, ())
+                if sent + DOUBT_SECONDS <= now <= over - GRACE_SECONDS}
+
+
+def _evident(name, zone_known):
+    """What a question leads to before any answer to it: not yet where a CNAME goes, nor which name
+    servers a new zone has, unless they lie in the zone itself."""
+    way = tree.zones(name)
+    return {name, *(server for zone in way[1:] for server in zone.nameservers
+                    if zone.glue or (zone_known and zone is way[-1]))}
 
 
 def _ancestors(closure):
@@ -66,12 +83,12 @@ def verdict(waits, now, name, marks):
     subject, marks = _subject(name), {mark for mark in marks if mark}
     if tree.is_background(subject):
         return "background_marked" if marks else "background_unmarked"
-    certain = waits.clients(subject, now, -GRACE_SECONDS)
+    certain = waits.certain(subject, now)
     if not marks:
         return "ancestor_unmarked" if certain else "background_unmarked"
-    if marks <= waits.clients(subject, now, GRACE_SECONDS):
+    if marks <= waits.possible(subject, now):
         return "ancestor_right"
-    lately = waits.clients(subject, now, ANSWERED_SECONDS)
+    lately = waits.possible(subject, now, ANSWERED_SECONDS)
     if marks <= lately:
         return "ancestor_past" if certain else "ancestor_late"
     return "ancestor_wrong" if lately else "background_marked"

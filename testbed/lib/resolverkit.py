@@ -22,6 +22,9 @@ import tree
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "resolvers"
 
 
+CERTIFICATE = "upstream.pem"    # the upstream's own, in the setting's folder
+
+
 class Unsupported(Exception):
     """This resolver has no such mode."""
 
@@ -32,7 +35,7 @@ class Setting:
 
     folder: pathlib.Path        # its own; the dropped user may pass through
     upstream: str               # address of the scripted upstream, port 53
-    upstream_proto: str         # 'udp' or 'tcp'
+    upstream_proto: str         # 'udp', 'tcp' or 'tls' (port 853)
     specific: bool              # listen on the two client-side addresses, else on the wildcard
     minimise: bool = True       # QNAME minimisation, where it recurses
 
@@ -47,6 +50,11 @@ class Setting:
         path.write_text(text, encoding="ascii")
         path.chmod(0o644)
         return str(path)
+
+    @property
+    def certificate(self):
+        """What the upstream shows of itself over TLS, by the name 'upstream' and its addresses."""
+        return str(self.folder / CERTIFICATE)
 
     def hints(self):
         """Write the root hints of lib/tree.py for a resolver that recurses; returns the path."""

@@ -1,5 +1,7 @@
 """BIND 9 as a forwarder: two workers, dropped to Debian's own user."""
 
+from resolverkit import Unsupported
+
 _CONFIG = """\
 options {{
     directory "{state}";
@@ -30,6 +32,8 @@ logging {{
 
 def command(setting):
     """The foreground command line."""
+    if setting.upstream_proto == "tls":
+        raise Unsupported("BIND 9.18 does not forward over TLS")
     listen4, listen6 = setting.listen if setting.specific else ("any", "any")
     path = setting.write("named.conf", _CONFIG.format(
         state=setting.state("bind"), listen4=listen4, listen6=listen6,

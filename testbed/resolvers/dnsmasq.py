@@ -7,6 +7,8 @@ def command(setting, *extra):
     """The foreground command line; extra lines go into the configuration."""
     if setting.upstream_proto == "tcp":
         raise Unsupported("dnsmasq asks upstream over TCP only what a client asked over TCP")
+    if setting.upstream_proto == "tls":
+        raise Unsupported("dnsmasq does not speak TLS")
     lines = ["user=dnsmasq", "port=53", "no-resolv", "no-hosts", "no-poll",
              f"server={setting.upstream}", "cache-size=1000", "dns-forward-max=1000",
              "max-tcp-connections=200", *extra]

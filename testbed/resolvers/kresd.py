@@ -4,7 +4,8 @@ Drops by its own configuration: user() calls setresgid and setreuid once the soc
 keeps no capability. Debian's unit starts it as that user instead, with CAP_NET_BIND_SERVICE and
 CAP_SETPCAP alone: there the library needs a drop-in that adds CAP_NET_ADMIN.
 
-Lacks: a drop-in for `user()` in forks; it has no forks any more (see kresd-two).
+Lacks: threads (see kresd-two), and IP_PKTINFO on its wildcard sockets. Four timeouts in a row, from
+all queries together, make it give its only forwarder up for a while: then it answers SERVFAIL.
 """
 
 _CONFIG = """\

@@ -1,7 +1,7 @@
 """smartdns, a forwarder that sends everybody's queries from one socket.
 
-Debian runs it as root. Here it drops by its own option `user`: KEEPCAPS, setgid, setuid, capset, and
-keeps CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE. Its guesses at the fastest address
+Debian runs it as root. Here it drops by its own option `user`: KEEPCAPS, setgid, setuid, capset,
+and keeps CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE. Its guesses at the fastest address
 (ping, TCP connects) are off, for they are traffic of another kind.
 """
 
@@ -23,7 +23,8 @@ log-file {state}/log
 audit-enable no
 """
 
-_SERVER = {"udp": "server {}", "tcp": "server-tcp {}", "tls": "server-tls {}:853 -no-check-certificate"}
+_SERVER = {"udp": "server {}", "tcp": "server-tcp {}",
+           "tls": "server-tls {}:853 -no-check-certificate"}
 
 
 def command(setting):

@@ -33,6 +33,6 @@ def command(setting):
     path = setting.write("stubby.yml", _CONFIG.format(
         transports="\n".join(transports), upstream=setting.upstream,
         listen="\n".join(f"  - {one}" for one in listen)))
-    return ["/usr/bin/setpriv", "--reuid", _DYNAMIC_USER, "--regid", _DYNAMIC_USER, "--clear-groups",
-            "--inh-caps", _CAPABILITIES, "--ambient-caps", _CAPABILITIES,
+    return ["/usr/bin/setpriv", "--reuid", _DYNAMIC_USER, "--regid", _DYNAMIC_USER,
+            "--clear-groups", "--inh-caps", _CAPABILITIES, "--ambient-caps", _CAPABILITIES,
             "--bounding-set", _CAPABILITIES, "/usr/bin/stubby", "-C", path]

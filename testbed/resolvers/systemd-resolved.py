@@ -1,8 +1,8 @@
 """systemd-resolved, unpacked from its package and run alone: no bus, no systemd.
 
 Installing the package would rewrite the machine's resolv.conf. The program is started as root and
-drops by itself (setresgid, setresuid, capset) to user systemd-resolve, keeping CAP_NET_RAW. Debian's
-unit starts it as that user instead, with CAP_NET_RAW, CAP_NET_BIND_SERVICE and CAP_SETPCAP: there
+drops by itself (setresgid, setresuid, capset) to user systemd-resolve, keeping CAP_NET_RAW.
+Debian's unit starts it as that user instead, with CAP_NET_RAW, CAP_NET_BIND_SERVICE and CAP_SETPCAP: there
 the library needs a drop-in that adds CAP_NET_ADMIN. It sees a /run and a user database of its own,
 in a mount namespace, so that the machine's are left alone.
 
@@ -20,7 +20,7 @@ _NUMBER = 61998                 # where the machine has no such user
 
 _CONFIG = """\
 [Resolve]
-DNS={upstream}
+DNS={upstream}#upstream
 FallbackDNS=
 Domains=~.
 DNSSEC=no
@@ -58,8 +58,9 @@ def command(setting):
         listen="\n".join(f"DNSStubListenerExtra={one}" for one in listen)))
     _write_users(setting)
     libraries = f"{root}/usr/lib/x86_64-linux-gnu/systemd"
-    return ["unshare", "--mount", "/bin/sh", "-c", _IN_ITS_OWN_RUN, "sh", str(setting.folder), _USER,
-            "env", f"LD_LIBRARY_PATH={libraries}", f"{root}/lib/systemd/systemd-resolved"]
+    return ["unshare", "--mount", "/bin/sh", "-c", _IN_ITS_OWN_RUN, "sh", str(setting.folder),
+            _USER, "env", f"LD_LIBRARY_PATH={libraries}", f"SSL_CERT_FILE={setting.certificate}",
+            f"{root}/lib/systemd/systemd-resolved"]
 
 
 def _write_users(setting):

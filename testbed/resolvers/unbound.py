@@ -24,7 +24,8 @@ remote-control:
     control-enable: no
 forward-zone:
     name: "."
-    forward-addr: {upstream}
+    forward-addr: {upstream}{port}
+    forward-tls-upstream: {tls}
 """
 
 
@@ -33,6 +34,8 @@ def command(setting):
     listen = setting.listen if setting.specific else ["0.0.0.0", "::0"]
     path = setting.write("unbound.conf", _CONFIG.format(
         folder=setting.folder, upstream=setting.upstream,
+        port="@853" if setting.upstream_proto == "tls" else "",
+        tls="yes" if setting.upstream_proto == "tls" else "no",
         interfaces="\n    ".join(f"interface: {one}" for one in listen),
         tcp="yes" if setting.upstream_proto == "tcp" else "no"))
     return ["/usr/sbin/unbound", "-d", "-p", "-c", path]

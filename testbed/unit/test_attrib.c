@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Attribution: every scenario of ../scenarios is a test, played event by event; and what no scenario can show, memory,
- * threads and fork.
+ * Attribution: every scenario of ../scenarios is a test, played event by event; and what no
+ * scenario can show, memory, threads and fork.
  */
 #include "harness.h"
 #include "wire.h"
@@ -474,7 +474,10 @@ static void scenario(void **state)
 
 /* ---- memory ---- */
 
-/* A million queries go through a table of a thousand: nothing is written outside of it, and it stays full. */
+/*
+ * A million queries go through a table of a thousand: nothing is written outside of it, and it
+ * stays full.
+ */
 static void bounded(void **state)
 {
 	static struct wire w;
@@ -515,7 +518,10 @@ static void bounded(void **state)
 	}
 	attrib_usage(t.a, &usage);
 	assert_true(usage.evicted > 900000);
-	/* eight shards of two entries a unit; and most of it in use, or it would have been shrinking */
+	/*
+	 * eight shards of two entries a unit; and most of it in use, or it would have been
+	 * shrinking
+	 */
 	unsigned used = usage.waiting + usage.answered + usage.learned + usage.upstream;
 
 	assert_true(used <= 8 * 2 * ATTRIB_CAPACITY_MIN);
@@ -564,7 +570,10 @@ static void sizes(void **state)
 
 /* ---- threads ---- */
 
-/* Everything that one client causes, from question to answer: with a name that all ask, and one of its own. */
+/*
+ * Everything that one client causes, from question to answer: with a name that all ask, and one of
+ * its own.
+ */
 static bool one_round(struct attrib *a, unsigned client, unsigned i)
 {
 	struct attrib_owner o = owner_of(client, IPPROTO_UDP);
@@ -693,7 +702,10 @@ static void assert_went_on(int status)
 		fail_msg("the child ended with status %d", WEXITSTATUS(status));
 }
 
-/* A thread is held within its critical section by a page that it may not touch, and the process forks. */
+/*
+ * A thread is held within its critical section by a page that it may not touch, and the process
+ * forks.
+ */
 static void fork_within_a_lock(void **state)
 {
 	struct sigaction action = {.sa_flags = SA_SIGINFO}, before;
@@ -742,7 +754,10 @@ static void fork_within_a_lock(void **state)
 	table_free(&t);
 }
 
-/* Forks at random moments of two busy threads: wherever they are with their locks, the child goes on. */
+/*
+ * Forks at random moments of two busy threads: wherever they are with their locks, the child goes
+ * on.
+ */
 static void fork_amid_work(void **state)
 {
 	enum { FORKS = 400 };

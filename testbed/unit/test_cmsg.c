@@ -256,7 +256,9 @@ static void adds_to_malformed(void **state)
 		for (c.len = 1; c.len < len; c.len++) {
 			struct control out = add(&c, ROOM, 137, 0xff);
 
-			assert_memory_equal(out.at, c.at, c.len);
+			/* fewer bytes than a header are nothing to the kernel */
+			if (c.len >= sizeof(struct cmsghdr))
+				assert_memory_equal(out.at, c.at, c.len);
 		}
 	}
 }
@@ -271,7 +273,7 @@ static struct control hide(const struct control *c, size_t size, bool take_out,
 
 	memset(out.at, UNTOUCHED, ROOM);
 	memset(to, UNTOUCHED, size);
-	out.len = cmsg_hide_local(to, size, from, c->len, take_out, local, flags);
+	out.len = cmsg_hide_local(to, size, from, c->len, take_out ? 3U : 0U, local, flags);
 	assert_true(out.len <= size);
 	memcpy(out.at, to, size);
 	free(from);
@@ -333,7 +335,8 @@ static void in_place(void **state)
 	append_message(&c, SOL_IP, IP_TOS, &tos, sizeof(tos));
 	append_message(&expected, SOL_IP, IP_TTL, &ttl, sizeof(ttl));
 	append_message(&expected, SOL_IP, IP_TOS, &tos, sizeof(tos));
-	size_t used = cmsg_hide_local(c.at, c.len, c.at, c.len, true, &local, &flags);
+	size_t used = cmsg_hide_local(c.at, c.len, c.at, c.len, CMSG_HIDE_LOCAL4 | CMSG_HIDE_LOCAL6,
+				      &local, &flags);
 
 	assert_int_equal(used, expected.len);
 	assert_memory_equal(c.at, expected.at, used);

@@ -286,6 +286,20 @@ static void plausible(void **state)
 	}
 	wire_header(&w, 1, 0, 2);
 	assert_false(dns_plausible(w.bytes, w.len));
+	wire_header(&w, 1, 3, 1); /* an error in a query */
+	assert_false(dns_plausible(w.bytes, w.len));
+	wire_header(&w, 1, WIRE_QR | 3, 1);
+	assert_true(dns_plausible(w.bytes, w.len));
+	wire_message(&w, 1, 0, "example.com", 251); /* IXFR has a SOA in its authority section */
+	wire_count(&w, true);
+	assert_true(dns_plausible(w.bytes, w.len));
+	wire_count(&w, true);
+	assert_false(dns_plausible(w.bytes, w.len));
+	wire_message(&w, 1, 0, "example.com", 1); /* an answer in a query */
+	wire_count(&w, false);
+	assert_false(dns_plausible(w.bytes, w.len));
+	w.bytes[2] |= 0x80;
+	assert_true(dns_plausible(w.bytes, w.len));
 	assert_false(dns_plausible(tls, sizeof(tls)));
 	assert_false(dns_plausible(http, sizeof(http)));
 }
@@ -300,9 +314,11 @@ struct learned {
 	unsigned labels[LEARNED];
 };
 
-static void note(void *ctx, const struct dns_name *name)
+static void note(void *ctx, const struct dns_name *name, const struct dns_name *zone)
 {
 	struct learned *l = ctx;
+
+	(void)zone;
 
 	assert_true(l->count < LEARNED);
 	l->hash[l->count] = dns_name_hash(name);

@@ -44,6 +44,19 @@ class Verdicts(unittest.TestCase):
                                       (138, "m138-2.z-m138-2.p0.lab", 21.0, 40.0)])
         self.assertEqual(self.verdict(25, "p0.lab", 137), "ancestor_past")
 
+    def test_what_no_answer_has_shown_yet_is_not_certain(self):
+        for name in ("out.farm", "farm"):
+            self.assertEqual(self.verdict(15, name, 0), "background_unmarked")
+        self.assertEqual(self.verdict(15, "ns.p0.lab", 0), "ancestor_unmarked")
+
+    def test_a_cached_zone_has_known_servers(self):
+        asked = [(137, "m137-000001.d-m137-0.lab", 10.0, 20.0),
+                 (137, "m137-000002.d-m137-0.lab", 30.0, 40.0)]
+        self.waits = recursion.Waits(asked)
+        self.assertEqual(self.verdict(15, "s0.host.farm", 0), "background_unmarked")
+        self.assertEqual(self.verdict(35, "s0.host.farm", 0), "ancestor_unmarked")
+        self.assertEqual(self.verdict(15, "s0.host.farm", 137), "ancestor_right")
+
     def test_background(self):
         for name in ("", "a.rootns", "rootns", "_ta-4f66"):
             self.assertEqual(self.verdict(15, name, 0), "background_unmarked")

@@ -110,9 +110,9 @@ static inline void wire_record_raw(struct wire *w, bool authority, const char *o
 static inline void wire_record(struct wire *w, bool authority, const char *owner, unsigned type,
 			       const char *target)
 {
-	static const struct wire empty;
-	struct wire data = empty;
+	struct wire data;
 
+	data.len = 0;
 	wire_name(&data, target);
 	wire_record_raw(w, authority, owner, type, data.bytes, data.len, (unsigned)data.len);
 }

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "servers.h"
+
+#include <string.h>
+
+void servers_init(struct servers *s)
+{
+	pthread_mutex_init(&s->lock, NULL);
+}
+
+static struct server *find(struct servers *s, uint64_t name)
+{
+	struct server *set = s->set[(name >> 20) % SERVERS_SETS];
+
+	for (int i = 0; i < SERVERS_WAYS; i++) {
+		if (set[i].name != name)
+			continue;
+		set[i].used = ++s->clock;
+		return &set[i];
+	}
+	return NULL;
+}
+
+static struct server *find_or_make(struct servers *s, uint64_t name)
+{
+	struct server *found = find(s, name);
+	struct server *set = s->set[(name >> 20) % SERVERS_SETS], *oldest = set;
+
+	if (found)
+		return found;
+	for (int i = 1; i < SERVERS_WAYS; i++)
+		if (set[i].used < oldest->used)
+			oldest = &set[i];
+	*oldest = (struct server){.name = name, .used = ++s->clock};
+	return oldest;
+}
+
+/* To the front; the last one goes where it is new and there is no room. */
+static void add_zone(struct server *server, struct served_zone zone)
+{
+	int i = 0;
+
+	while (i < SERVERS_ZONES - 1 && server->zones[i].zone != zone.zone)
+		i++;
+	memmove(server->zones + 1, server->zones, (size_t)i * sizeof(zone));
+	server->zones[0] = zone;
+}
+
+void servers_learn(struct servers *s, const struct dns_name *server, struct served_zone zone)
+{
+	pthread_mutex_lock(&s->lock);
+	for (unsigned at = 0; at < server->labels; at++)
+		add_zone(find_or_make(s, server->suffix[at]), zone);
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool servers_find(struct servers *s, uint64_t name, struct served_zone zones[SERVERS_ZONES])
+{
+	pthread_mutex_lock(&s->lock);
+	const struct server *server = find(s, name);
+
+	if (server)
+		memcpy(zones, server->zones, sizeof(server->zones));
+	pthread_mutex_unlock(&s->lock);
+	return server;
+}
+
+bool servers_is_root(struct servers *s, uint64_t name)
+{
+	struct served_zone zones[SERVERS_ZONES];
+	bool root = false;
+
+	if (!servers_find(s, name, zones))
+		return false;
+	for (int i = 0; i < SERVERS_ZONES; i++)
+		root |= zones[i].zone == DNS_ROOT_HASH;
+	return root;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which zones a name server serves. A resolver knows server names from its own cache long after the client that it
+ * learned them for is gone; when it asks for such a server's address again, it does so for somebody who waits beneath
+ * one of the server's zones. Part of attribution, and as pure: fixed memory, a lock of its own.
+ */
+#ifndef SHIM_SERVERS_H
+#define SHIM_SERVERS_H
+
+#include "dns.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	SERVERS_ZONES = 16, /* remembered of a server: the newest */
+	SERVERS_SETS = 512,
+	SERVERS_WAYS = 4, /* names that share a set: the one unused for longest gives way */
+};
+
+/* A zone, by its name's hash (0: none), and the shard where who waits beneath it can be found. */
+struct served_zone {
+	uint64_t zone;
+	uint8_t shard;
+};
+
+struct server {
+	uint64_t name;
+	uint32_t used;
+	struct served_zone zones[SERVERS_ZONES]; /* the newest first */
+};
+
+struct servers {
+	pthread_mutex_t lock;
+	uint32_t clock; /* counts uses */
+	struct server set[SERVERS_SETS][SERVERS_WAYS];
+};
+
+/** Zeroed memory becomes a table; again in a child after fork. */
+void servers_init(struct servers *s);
+
+/** A server of that name serves the zone; the names above it lead to it, and so to the zone, when minimised. */
+void servers_learn(struct servers *s, const struct dns_name *server, struct served_zone zone);
+
+/** The zones of a server's name, or of what leads to servers; false where it is none. */
+bool servers_find(struct servers *s, uint64_t name, struct served_zone zones[SERVERS_ZONES]);
+
+/** Does it serve the root, or lead to who does? */
+bool servers_is_root(struct servers *s, uint64_t name);
+
+#endif

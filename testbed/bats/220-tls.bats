@@ -1,0 +1,31 @@
+# DNS over TLS: the upstream decrypts and says which bytes were whose, the witness which mark they had.
+
+load helpers
+
+setup() {
+	need_root
+}
+
+@test "control: the right marks over TLS are seen as right" {
+	cell --resolver control-right --queries 300 --upstream-proto tls --expect right
+	assert_success
+	assert_field 'runs[0]["witness"]["tls_questions"]' 300
+	assert_field 'runs[0]["witness"]["syn_right"]' 300
+	assert_field 'runs[0]["witness"]["record_right"] > 300' True
+}
+
+@test "control: another client's mark over TLS and IPv6 is seen as wrong" {
+	cell --resolver control-wrong --queries 200 --upstream-proto tls --upstream-ip 6 --expect right
+	assert_failure 1
+	assert_field 'runs[0]["witness"]["wrong"]' 200
+}
+
+@test "bare resolvers over TLS: every record is unmarked, nothing is lost" {
+	local resolver
+	for resolver in unbound kresd pdns-recursor smartdns dnsdist stubby systemd-resolved; do
+		cell --resolver "$resolver" --queries 300 --upstream-proto tls --expect bare-unmarked
+		assert_success
+		assert_field 'runs[0]["witness"]["tls_questions"]' 300
+		assert_field 'runs[0]["clients"]["answered"]' 300
+	done
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "harness.h"
+#include "wire.h"
+
+#include "intake.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+static const struct sip_key key = {7, 8};
+static struct intake intake;
+static struct attrib *a;
+static void *memory;
+
+static int setup(void **state)
+{
+	(void)state;
+	memory = mmap(NULL, attrib_size(ATTRIB_CAPACITY_MIN), PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return -1;
+	a = attrib_init(memory, ATTRIB_CAPACITY_MIN, &key);
+	memset(&intake, 0, sizeof(intake));
+	intake_init(&intake);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return munmap(memory, attrib_size(ATTRIB_CAPACITY_MIN));
+}
+
+static struct attrib_owner client(unsigned n)
+{
+	struct attrib_owner o;
+
+	memset(&o, 0, sizeof(o));
+	o.flow.client.family = AF_INET;
+	o.flow.client.addr[3] = (uint8_t)n;
+	o.flow.client.port = htons(4000);
+	o.flow.proto = IPPROTO_UDP;
+	o.fd = 3;
+	o.mark = n;
+	o.state = MARK_KNOWN;
+	return o;
+}
+
+static uint32_t query_of(const struct attrib_owner *o, unsigned id, const char *name, uint32_t now)
+{
+	struct wire w;
+
+	wire_message(&w, id, WIRE_RD, name, 1);
+	size_t end = dns_question_end(w.bytes, w.len);
+	uint8_t *copy = exact_copy(w.bytes, end);
+	uint32_t n = intake_query(&intake, a, now, copy, end, o);
+
+	free(copy);
+	assert_int_not_equal(n, 0);
+	return n;
+}
+
+static uint32_t query(unsigned n, unsigned id, const char *name)
+{
+	struct attrib_owner o = client(n);
+
+	return query_of(&o, id, name, 0);
+}
+
+static bool answer_to(const struct attrib_owner *o, unsigned id, const char *name)
+{
+	struct wire w;
+
+	wire_message(&w, id, WIRE_QR, name, 1);
+	size_t end = dns_question_end(w.bytes, w.len);
+	uint8_t *copy = exact_copy(w.bytes, end);
+	bool found = intake_answer(&intake, copy, end, o);
+
+	free(copy);
+	return found;
+}
+
+static bool answer(unsigned n, unsigned id, const char *name)
+{
+	struct attrib_owner o = client(n);
+
+	return answer_to(&o, id, name);
+}
+
+static unsigned in_table(void)
+{
+	struct attrib_usage usage;
+
+	attrib_usage(a, &usage);
+	return usage.waiting;
+}
+
+/* Whose is this question, once the intake is empty? 0: nobody's. */
+static uint32_t owner_of(const char *name)
+{
+	struct attrib_decision d;
+	struct dns_message m;
+	struct wire w;
+
+	intake_empty(&intake, a);
+	wire_message(&w, 9, 0, name, 1);
+	assert_true(dns_parse(&key, w.bytes, w.len, &m));
+	attrib_upstream_query(a, 0, &m, (struct attrib_socket){.fd = 9}, NULL, &d);
+	return d.evidence == ATTRIB_EXACT ? d.owner.mark : 0;
+}
+
+static void answered_never_enters(void **state)
+{
+	(void)state;
+	query(1, 10, "printer");
+	assert_int_equal(atomic_load(&intake.pending), 1);
+	assert_true(answer(1, 10, "printer"));
+	assert_int_equal(atomic_load(&intake.pending), 0);
+	assert_false(answer(1, 10, "printer"));
+	assert_int_equal(owner_of("printer"), 0);
+	assert_int_equal(in_table(), 0);
+}
+
+static void waiting_enters_in_order(void **state)
+{
+	(void)state;
+	query(1, 10, "www.example.com");
+	query(2, 20, "www.example.com");
+	query(3, 30, "www.example.com");
+	assert_int_equal(in_table(), 0);
+	assert_int_equal(owner_of("www.example.com"), 1);
+	assert_int_equal(owner_of("wWw.example.com"), 2);
+	assert_int_equal(owner_of("www.example.com"), 3);
+	assert_int_equal(atomic_load(&intake.pending), 0);
+	assert_false(answer(1, 10, "www.example.com")); /* it is the table's now */
+}
+
+static void answers_of_others_take_nothing(void **state)
+{
+	struct attrib_owner tcp = client(1), port = client(1);
+
+	(void)state;
+	tcp.flow.proto = IPPROTO_TCP;
+	port.flow.client.port = htons(4001);
+	query(1, 10, "www.example.com");
+	assert_false(answer(2, 10, "www.example.com"));
+	assert_false(answer(1, 11, "www.example.com"));
+	assert_false(answer(1, 10, "www.example.co"));
+	assert_false(answer_to(&tcp, 10, "www.example.com"));
+	assert_false(answer_to(&port, 10, "www.example.com"));
+	assert_int_equal(atomic_load(&intake.pending), 1);
+	assert_true(answer(1, 10, "www.example.com"));
+}
+
+/*
+ * The table folds case, so the intake must: else who has been answered waits there for half a
+ * minute.
+ */
+static void answer_in_other_case(void **state)
+{
+	(void)state;
+	query(1, 10, "wWw.ExAmple.com");
+	assert_true(answer(1, 10, "www.example.com"));
+	assert_int_equal(owner_of("www.example.com"), 0);
+}
+
+/* A client that asks again before it is answered has one query, and one answer ends it. */
+static void asked_twice_answered_once(void **state)
+{
+	(void)state;
+	query(1, 10, "www.example.com");
+	query(1, 10, "www.example.com");
+	assert_true(answer(1, 10, "www.example.com"));
+	assert_int_equal(owner_of("www.example.com"), 0);
+}
+
+/* Without an address to tell them apart by, the socket does, as in the table. */
+static void told_apart_by_socket(void **state)
+{
+	struct attrib_owner x = client(0), y = client(0);
+
+	(void)state;
+	x.flow.client = y.flow.client = (struct endpoint){0};
+	x.fd = 5;
+	x.mark = 5;
+	y.fd = 6;
+	y.mark = 6;
+	query_of(&x, 10, "www.example.com", 0);
+	query_of(&y, 10, "www.example.com", 0);
+	assert_true(answer_to(&x, 10, "www.example.com"));
+	assert_int_equal(owner_of("www.example.com"), 6);
+}
+
+/* More than it holds: it is emptied into the table, and nothing is lost. */
+static void overflows_into_the_table(void **state)
+{
+	char name[64];
+
+	(void)state;
+	for (unsigned i = 1; i <= 3 * INTAKE_SLOTS; i++) {
+		snprintf(name, sizeof(name), "h%u", i);
+		query(i, i, name);
+		assert_true(atomic_load(&intake.pending) <= INTAKE_SLOTS);
+	}
+	for (unsigned i = 1; i <= 3 * INTAKE_SLOTS; i++) {
+		snprintf(name, sizeof(name), "h%u", i);
+		assert_int_equal(owner_of(name), i);
+	}
+}
+
+/* An answered one in between does not make the others forgotten or doubled. */
+static void gaps(void **state)
+{
+	char name[64];
+
+	(void)state;
+	for (unsigned i = 1; i <= 5 * INTAKE_SLOTS; i++) {
+		snprintf(name, sizeof(name), "h%u", i);
+		query(i, i, name);
+		if (i % 3)
+			assert_true(answer(i, i, name));
+	}
+	for (unsigned i = 1; i <= 5 * INTAKE_SLOTS; i++) {
+		snprintf(name, sizeof(name), "h%u", i);
+		assert_int_equal(owner_of(name), i % 3 ? 0 : i);
+	}
+}
+
+static void owner_once_in_the_table(void **state)
+{
+	struct attrib_owner o;
+
+	(void)state;
+	assert_false(intake_owner(&intake, 0, &o));
+	uint32_t n = query(1, 10, "www.example.com");
+
+	assert_false(intake_owner(&intake, n, &o));
+	intake_empty(&intake, a);
+	assert_true(intake_owner(&intake, n, &o));
+	assert_int_equal(o.mark, 1);
+	assert_int_equal(o.id, 10);
+	assert_int_not_equal(o.ref.index, 0);
+	assert_false(intake_owner(&intake, n + 1, &o));
+	for (unsigned i = 0; i < INTAKE_SLOTS; i++)
+		query(2, i, "other.example");
+	assert_false(intake_owner(&intake, n, &o)); /* long gone */
+}
+
+static void sequence_turns_over(void **state)
+{
+	struct attrib_owner o;
+
+	(void)state;
+	intake.sequence = UINT32_MAX - 3;
+	for (unsigned i = 1; i <= 10; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "h%u", i);
+		uint32_t n = query(i, i, name);
+
+		if (i % 2) {
+			intake_empty(&intake, a);
+			assert_true(intake_owner(&intake, n, &o));
+			assert_int_equal(o.mark, i);
+		}
+	}
+	for (unsigned i = 1; i <= 10; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "h%u", i);
+		assert_int_equal(owner_of(name), i);
+	}
+}
+
+/* The same with an intake that is full but for its oldest: none of the others is overwritten. */
+static void sequence_turns_over_full(void **state)
+{
+	char name[64];
+
+	(void)state;
+	intake.sequence = UINT32_MAX - INTAKE_SLOTS;
+	for (unsigned i = 1; i <= INTAKE_SLOTS + 1; i++) {
+		snprintf(name, sizeof(name), "h%u", i);
+		query(i, i, name);
+		if (i == INTAKE_SLOTS)
+			assert_true(answer(1, 1, "h1"));
+	}
+	for (unsigned i = 1; i <= INTAKE_SLOTS + 1; i++) {
+		snprintf(name, sizeof(name), "h%u", i);
+		assert_int_equal(owner_of(name), i == 1 ? 0 : i);
+	}
+}
+
+static void longest_question(void **state)
+{
+	static struct wire w;
+	struct attrib_owner o = client(1);
+	uint8_t label[64];
+
+	(void)state;
+	memset(label, 'x', sizeof(label));
+	wire_header(&w, 10, 0, 1);
+	for (unsigned i = 0; i < 4; i++) {
+		wire_8(&w, i < 3 ? 63 : 61);
+		wire_bytes(&w, label, i < 3 ? 63 : 61);
+	}
+	wire_8(&w, 0);
+	wire_16(&w, 1);
+	wire_16(&w, 1);
+	size_t end = dns_question_end(w.bytes, w.len);
+
+	assert_int_equal(end, DNS_HEAD_MAX);
+	assert_int_not_equal(intake_query(&intake, a, 0, w.bytes, end, &o), 0);
+	intake_empty(&intake, a);
+	assert_int_equal(in_table(), 2); /* itself, and beneath its top-level domain */
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(answered_never_enters),	      TEST(waiting_enters_in_order),
+		TEST(answers_of_others_take_nothing), TEST(answer_in_other_case),
+		TEST(asked_twice_answered_once),      TEST(told_apart_by_socket),
+		TEST(overflows_into_the_table),	      TEST(gaps),
+		TEST(owner_once_in_the_table),	      TEST(sequence_turns_over),
+		TEST(sequence_turns_over_full),	      TEST(longest_question),
+	};
+
+	return cmocka_run_group_tests_name("intake", tests, NULL, NULL);
+}

@@ -4,6 +4,7 @@
 #   make test       installs what is missing, then everything: lint, unit tests (also under ASan+UBSan and TSan), fuzz
 #                   corpora, integration (root)
 #   make demo       installs what is missing, builds, shows marks arriving (root)
+#   make matrix     every resolver, mode and fault that the testbed has, as a table, JSON and a page (root; an hour)
 #   make lint       warnings of gcc and clang, clang-tidy, cppcheck, shellcheck, formatting, manual pages, structure
 #   make fuzz       a longer fuzz campaign: FUZZ_SECONDS a target (default 60)
 #   make install    DESTDIR= PREFIX=
@@ -39,7 +40,7 @@ UNIT_TESTS = $(notdir $(basename $(wildcard testbed/unit/test_*.c)))
 FUZZERS = $(notdir $(basename $(wildcard testbed/fuzz/fuzz_*.c)))
 SCRIPTS = scripts/connmark-run scripts/install-deps
 
-.PHONY: all clean lint unit test tested demo install uninstall fuzz programs
+.PHONY: all clean lint unit test tested matrix demo install uninstall fuzz programs
 .DELETE_ON_ERROR:
 
 all: build/libconnmarkshim.so
@@ -103,6 +104,9 @@ test:
 	scripts/install-deps all
 	$(MAKE) tested
 	testbed/run-tests
+
+matrix: all
+	testbed/matrix --json build/matrix.json --html build/matrix.html
 
 lint:
 	testbed/lint "$(STANDARD) $(WARNINGS)" "$(PURE)"

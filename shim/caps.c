@@ -124,8 +124,7 @@ static size_t words(uint32_t version)
 	case _LINUX_CAPABILITY_VERSION_1:
 		return _LINUX_CAPABILITY_U32S_1;
 	case _LINUX_CAPABILITY_VERSION_2:
-		return _LINUX_CAPABILITY_U32S_2;
-	case _LINUX_CAPABILITY_VERSION_3:
+	case _LINUX_CAPABILITY_VERSION_3: /* as many, though its name says otherwise */
 		return _LINUX_CAPABILITY_U32S_3;
 	default:
 		return 0;

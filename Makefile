@@ -4,7 +4,7 @@
 #   make test       installs what is missing, then everything: lint, unit tests (also under ASan+UBSan and TSan), fuzz
 #                   corpora, integration (root)
 #   make demo       installs what is missing, builds, shows marks arriving (root)
-#   make matrix     every resolver, mode and fault that the testbed has, as a table, JSON and a page (root; an hour)
+#   make matrix     every resolver, mode and fault that the testbed has, as a table, JSON and a page (root; a quarter of an hour)
 #   make lint       warnings of gcc and clang, clang-tidy, cppcheck, shellcheck, formatting, manual pages, structure
 #   make fuzz       a longer fuzz campaign: FUZZ_SECONDS a target (default 60)
 #   make install    DESTDIR= PREFIX=
@@ -12,7 +12,7 @@
 VERSION = 0.1.0
 
 PREFIX ?= /usr/local
-BINDIR = $(PREFIX)/sbin
+SBINDIR = $(PREFIX)/sbin
 LIBDIR = $(PREFIX)/lib/connmarkshim
 MANDIR = $(PREFIX)/share/man
 DOCDIR = $(PREFIX)/share/doc/connmarkshim
@@ -105,7 +105,9 @@ test:
 	$(MAKE) tested
 	testbed/run-tests
 
-matrix: all
+matrix:
+	scripts/install-deps all
+	$(MAKE) all
 	testbed/matrix --json build/matrix.json --html build/matrix.html
 
 lint:
@@ -119,21 +121,22 @@ demo:
 # ---- installation ---------------------------------------------------------------------------------------------------
 
 install: all
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8 \
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8 \
 		$(DESTDIR)$(DOCDIR)
 	install -m 0644 build/libconnmarkshim.so $(DESTDIR)$(LIBDIR)/
 	sed -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' scripts/connmark-run \
-		> $(DESTDIR)$(BINDIR)/connmark-run
-	chmod 0755 $(DESTDIR)$(BINDIR)/connmark-run
+		> $(DESTDIR)$(SBINDIR)/connmark-run
+	chmod 0755 $(DESTDIR)$(SBINDIR)/connmark-run
 	install -m 0644 man/connmarkshim.7 $(DESTDIR)$(MANDIR)/man7/
-	install -m 0644 man/connmark-run.8 $(DESTDIR)$(MANDIR)/man8/
+	sed -e 's|/usr/local/sbin|$(SBINDIR)|g' man/connmark-run.8 > $(DESTDIR)$(MANDIR)/man8/connmark-run.8
+	chmod 0644 $(DESTDIR)$(MANDIR)/man8/connmark-run.8
 	install -m 0644 README.md LICENSE $(DESTDIR)$(DOCDIR)/
 
 uninstall:
-	rm -f $(DESTDIR)$(LIBDIR)/libconnmarkshim.so $(DESTDIR)$(BINDIR)/connmark-run \
+	rm -f $(DESTDIR)$(LIBDIR)/libconnmarkshim.so $(DESTDIR)$(SBINDIR)/connmark-run \
 		$(DESTDIR)$(MANDIR)/man7/connmarkshim.7 $(DESTDIR)$(MANDIR)/man8/connmark-run.8 \
 		$(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/LICENSE
-	-rmdir $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DOCDIR)
+	rmdir $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DOCDIR) 2>/dev/null || true
 
 clean:
 	rm -rf build

@@ -124,6 +124,7 @@ bool dns_parse(const struct sip_key *key, const uint8_t *msg, size_t len, struct
 		return false;
 	if (!walk_name(msg, len, &pos, false, &labels) || pos + 4 > len)
 		return false;
+	out->wire = msg + DNS_HEADER_LEN;
 	out->id = be16(msg);
 	out->answer = msg[2] & 0x80;
 	out->truncated = msg[2] & 0x02;

@@ -44,6 +44,7 @@ struct dns_message {
 	uint8_t rcode;
 	bool answer;	     /* QR */
 	bool truncated;	     /* TC */
+	const uint8_t *wire; /* the question's name, as long as the message's bytes last */
 	size_t question_end; /* offset of the first byte behind the question */
 	struct dns_name name;
 };

@@ -98,6 +98,31 @@ static bool write_file(const char *path, const char *line, size_t len)
 	return true;
 }
 
+static void write_elsewhere(const char *line, size_t len, enum config_log to)
+{
+	if (to != LOG_SYSLOG && stderr_usable())
+		write_all(STDERR_FILENO, line, len);
+	else
+		write_syslog(line);
+}
+
+/* Once: that what follows was meant for a file. */
+static void say_file_failed(int error)
+{
+	static _Atomic bool said;
+	char line[LINE_MAX_LEN];
+
+	if (atomic_exchange(&said, true))
+		return;
+	int n = snprintf(line, sizeof(line),
+			 "connmarkshim[%d]: CONNMARK_LOG=%s cannot be written [%s]; it must be "
+			 "writable for the resolver's user, and no link\n",
+			 (int)getpid(), config->log_path,
+			 strerrorname_np(error) ? strerrorname_np(error) : "?");
+
+	write_elsewhere(line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1, LOG_STDERR);
+}
+
 void log_line(const char *text)
 {
 	char line[LINE_MAX_LEN];
@@ -106,12 +131,12 @@ void log_line(const char *text)
 	size_t len = n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1;
 	enum config_log to = config ? config->log : LOG_STDERR;
 
-	if (to == LOG_FILE && write_file(config->log_path, line, len))
-		;
-	else if (to != LOG_SYSLOG && stderr_usable())
-		write_all(STDERR_FILENO, line, len);
-	else
-		write_syslog(line);
+	if (to == LOG_FILE && !write_file(config->log_path, line, len)) {
+		say_file_failed(errno);
+		to = LOG_STDERR;
+	}
+	if (to != LOG_FILE)
+		write_elsewhere(line, len, to);
 	errno = saved;
 }
 

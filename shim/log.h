@@ -45,6 +45,8 @@ enum { LOG_PERIOD_S = 60 };
 	LOG_CAUSE(mark_failed, "a mark could not be set", "see the error; the query left unmarked") \
 	LOG_CAUSE(stale_mark, "a query was not sent: its socket bears another client's mark, which cannot be " \
 			      "changed", LOG_CAP_REMEDY) \
+	LOG_CAUSE(trace_failed, "the trace could not be written (CONNMARK_TRACE)", \
+		  "the file must be writable for the resolver's user, and no link") \
 	LOG_CAUSE(caps_failed, "CAP_NET_ADMIN could not be kept across the change of user", \
 		  "check the unit's CapabilityBoundingSet= and NoNewPrivileges=") \
 	LOG_CAUSE(held_full, "too many half-received messages on connections: a client's query went unseen", \

@@ -17,7 +17,8 @@ recursing() {
 	assert_field 'runs[1]["clients"]["answered"]' 1000
 	assert_field 'runs[1]["witness"]["ancestor_right"] > 0' True
 	assert_field 'runs[1]["witness"]["background_unmarked"] > 0' True
-	assert_field 'runs[1]["witness"]["syn_missing"]' 0
+	# after a truncated answer the SYN is marked; after a time-out nothing says whose it is
+	assert_field 'runs[1]["witness"]["syn_missing"] <= runs[1]["witness"]["syn_right"]' True
 }
 
 # expiring RESOLVER: name servers known by name, whose addresses must be asked for again and again

@@ -82,7 +82,7 @@ class Sink:
 
     def __init__(self, network, folder):
         self._path = folder / "sink.bin"
-        self._daemon = Daemon("sink", network.inside(network.upstream, [
+        self._daemon = Daemon("sink", network.inside(network.upstreams[0], [
             sys.executable, __file__, "--sink", self._path]), folder)
         self.stop = self._daemon.stop
         self._daemon.await_file(self._path)
@@ -172,7 +172,7 @@ def experiment(shim):
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         undo.callback(network.close)
         network.build(plan.client_marks(1))
-        firewall.install(network, "iptables", plan.client_marks(1), False)
+        firewall.Rules(plan.client_marks(1)).install(network)
         sink = Sink(network, folder)
         undo.callback(sink.stop)
         for name, namespace, argv, ready in parts(network, folder, shim):

@@ -139,8 +139,9 @@ def alias(name, wanted):
 class Connection:
     """One TCP client: a buffer each way, the script that answers it, and its TLS or None."""
 
-    def __init__(self, sock, script, session=None):
+    def __init__(self, sock, peer, script, session=None):
         self.sock = sock
+        self.peer = peer
         self.script = script
         self.session = session
         self.received = bytearray()
@@ -169,11 +170,25 @@ class Upstream:
     def __init__(self, stop):
         self.counters = collections.Counter()
         self.encrypted = []             # the logs of all TLS sessions
+        self.arrivals = None            # see keep_arrivals
         self._selector = selectors.DefaultSelector()
         self._selector.register(stop.read_end, selectors.EVENT_READ, lambda _events: None)
         self._due = []
         self._order = itertools.count()
         self._stop = stop
+
+    def keep_arrivals(self):
+        """From now on note where each question came from: (protocol, address, port, name)."""
+        self.arrivals = []
+
+    def _arrived(self, protocol, peer, message):
+        if self.arrivals is None:
+            return
+        try:
+            name = dnswire.Question(message).name.decode("ascii", "replace")
+        except dnswire.Malformed:
+            return
+        self.arrivals.append((protocol, peer[0], peer[1], name))
 
     def listen(self, address, port, script):
         """Open UDP and TCP on one address, answered by that script."""
@@ -229,6 +244,7 @@ class Upstream:
             except OSError:             # an ICMP error of an earlier answer
                 continue
             self.counters["udp_queries"] += 1
+            self._arrived("udp", peer, message)
             response = script.respond(message, over_tcp=False)
             if response:
                 delay, answer = response
@@ -254,7 +270,7 @@ class Upstream:
             session = tlsserver.Session(context, peer) if context else None
             if session:
                 self.encrypted.append(session.log)
-            connection = Connection(sock, script, session)
+            connection = Connection(sock, peer, script, session)
             self._watch(sock, lambda events, c=connection: self._serve(c, events))
 
     def _serve(self, connection, events):
@@ -285,6 +301,7 @@ class Upstream:
 
     def _answer_tcp(self, connection, message):
         self.counters["tls_queries" if connection.session else "tcp_queries"] += 1
+        self._arrived("tls" if connection.session else "tcp", connection.peer, message)
         response = connection.script.respond(message, over_tcp=True)
         if response:
             delay, answer = response
@@ -329,11 +346,15 @@ def main():
     parser.add_argument("--port", type=int, default=plan.PORT)
     parser.add_argument("--tls", metavar="FILE",
                         help="TLS on port 853 of each address; the certificate goes to this file")
+    parser.add_argument("--keep-arrivals", action="store_true",
+                        help="list where each question came from")
     parser.add_argument("--ready-file", metavar="FILE", help="written when all sockets are open")
     parser.add_argument("--json", metavar="FILE", help="counters at the end (default: stdout)")
     options = parser.parse_args()
     stop = programs.StopFlag()
     upstream = Upstream(stop)
+    if options.keep_arrivals:
+        upstream.keep_arrivals()
     script = Script(upstream.counters)
     for address in options.listen:
         upstream.listen(address, options.port, script)
@@ -344,7 +365,8 @@ def main():
     programs.announce_ready(options.ready_file)
     upstream.run()
     programs.write_json(options.json, {
-        **upstream.counters, **({"encrypted": upstream.encrypted} if options.tls else {})})
+        **upstream.counters, **({"encrypted": upstream.encrypted} if options.tls else {}),
+        **({"arrivals": upstream.arrivals} if options.keep_arrivals else {})})
 
 
 if __name__ == "__main__":

@@ -30,6 +30,10 @@ def main():
                         help="packets which the kernel gathers before it wakes this program")
     parser.add_argument("--mask", type=lambda text: int(text, 0), default=0xFFFFFFFF,
                         help="the bits of the mark that count")
+    parser.add_argument("--other-mask", type=lambda text: int(text, 0), default=0,
+                        help="the bits of another user of the mark")
+    parser.add_argument("--other-bits", type=lambda text: int(text, 0), default=0,
+                        help="what these must be on each packet")
     parser.add_argument("--receive-buffer", type=int, default=nflog.RECEIVE_BUFFER, metavar="BYTES",
                         help="of the netlink socket; a small one shows that losses are noticed")
     parser.add_argument("--keep-others", action="store_true",
@@ -40,7 +44,7 @@ def main():
     parser.add_argument("--json", metavar="FILE", help="verdict (default: stdout)")
     options = parser.parse_args()
     stop = programs.StopFlag()
-    bench = judge.Judge(options.mask, options.keep_others)
+    bench = judge.Judge(options.mask, options.keep_others, (options.other_mask, options.other_bits))
     decoder = nflog.Decoder(bench.packet)
     group = nflog.Group(options.group, decoder, options.threshold, options.receive_buffer)
     programs.announce_ready(options.ready_file)

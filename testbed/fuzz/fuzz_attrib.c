@@ -10,6 +10,7 @@
 #include "../unit/wire.h"
 #include "attrib.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,20 +21,21 @@
  * is changed. Turning one off makes the fuzzer find the departure within seconds.
  */
 enum {
-	LET_CHARGED_ORDER = 0,	/* of several charged the first that was charged, not the oldest */
-	LET_OWN_CHARGED = 0,	/* same name, other type: the thread's own, though charged */
-	LET_TLD_NEWEST = 0,	/* beneath a top-level domain the newest, not the thread's own */
-	LET_REPEAT_WAITING = 1, /* a repeat keeps its owner only while that one waits */
+	LET_TLD_NEWEST = 1,   /* beneath a top-level domain the newest, not the thread's own */
+	LET_OWN_CHARGED = 1,  /* same name, other type: the thread's own, though charged */
+	LET_LEARNED_PAST = 1, /* of learned names whose owner was answered, one is looked at */
 };
 
 enum {
 	EVENTS_MAX = 400,
-	NAMES = 16,
+	NAMES = 32,
 	TYPES = 4,
 	CLIENTS = 5,
 	SOCKETS = 4,
 	THREADS = 3,
-	SCANNED = 8
+	CAPACITY = 2 * ATTRIB_CAPACITY_MIN, /* so much that nothing is evicted */
+	SORTED = 16, /* of more that were charged, the oldest is not always known */
+	LEARNED_MAX = EVENTS_MAX * 4,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -56,6 +58,22 @@ static const char *const names[NAMES] = {
 	"nS.example.net",
 	"a.b.example.net",
 	"A.B.example.NET",
+	"net",
+	"NET",
+	"example.net",
+	"Example.Net",
+	"test",
+	"TEST",
+	"ns.test",
+	"NS.test",
+	"sub.www.example.com",
+	"sub.WWW.example.com",
+	"_.example.net",
+	"_.EXAMPLE.net",
+	"_",
+	"_",
+	"_._.example.com",
+	"_._.EXAMPLE.com",
 };
 
 static const uint16_t types[TYPES] = {1, 28, 2, 43};
@@ -66,13 +84,22 @@ struct client {
 	enum state state;
 	int who, name, id, proto;
 	uint16_t type;
-	bool charged;
-	unsigned entered; /* number of the event */
-	uint32_t since;	  /* when it was entered or answered */
+	bool charged[2];      /* for its name, for its question */
+	unsigned entered;     /* number of the event */
+	uint64_t first, last; /* when it asked first, and again */
+	uint32_t since;	      /* when it asked last, or was answered */
 };
 
+/* A name that answers to the owner's queries named; first, last: number of the event. */
 struct learned {
 	int name, owner;
+	unsigned first, last;
+};
+
+/* A name server and a zone of it; when: number of what was learned last. */
+struct served {
+	int server, zone;
+	unsigned when;
 };
 
 struct upstream {
@@ -82,27 +109,29 @@ struct upstream {
 };
 
 struct turn {
-	unsigned messages;
+	unsigned messages, truncated;
 	int owner; /* -1: none */
 };
 
 struct model {
-	unsigned events;
+	unsigned events, lessons;
+	uint64_t elapsed;
 	struct client client[EVENTS_MAX];
 	int clients;
-	struct learned learned[EVENTS_MAX * 4];
+	struct learned learned[LEARNED_MAX];
 	int learneds;
+	struct served served[NAMES * NAMES];
+	int serveds;
 	struct upstream upstream[EVENTS_MAX];
 	int upstreams;
 	struct turn turn[THREADS];
 	unsigned right, wrong;
 };
 
-/* What may be decided: evidence, and who. */
+/* What may be decided: who, by which evidence. */
 struct verdict {
-	enum attrib_evidence evidence;
-	bool may[EVENTS_MAX];
-	bool unsure; /* more were learned than the core looks at */
+	bool may[ATTRIB_EVIDENCES][EVENTS_MAX];
+	bool none;
 };
 
 static struct model m;
@@ -148,7 +177,17 @@ static bool is_tld(const char *name)
 	return !same(name, ".") && !strchr(name, '.');
 }
 
-/* ---- the order of evidence ---- */
+static bool lies_in(const char *name, const char *zone)
+{
+	return same(zone, ".") || same(name, zone) || is_beneath(name, zone);
+}
+
+/* ---- the order of evidence: each function says whether it settles the matter ---- */
+
+static bool allow(struct verdict *v, enum attrib_evidence evidence, int client)
+{
+	return v->may[evidence][client] = true;
+}
 
 /* The client that this thread heard of last, where it waits. */
 static int own(const struct turn *t)
@@ -163,60 +202,71 @@ static bool fits(const struct client *c, const char *name, int type, bool beneat
 	return named && (type < 0 || c->type == type);
 }
 
-/* The oldest that waits for this, among those that are charged or those that are not. */
-static int oldest(const char *name, int type, bool charged)
+static bool waits(int client, const char *name, int type, bool charged)
 {
-	int found = -1;
+	const struct client *c = &m.client[client];
 
+	return c->state == WAITING && c->charged[type >= 0] == charged &&
+	       fits(c, name, type, false);
+}
+
+/* Of several charged the oldest: all that may be it, by the milliseconds in which they asked. */
+static bool model_charged(const char *name, int type, struct verdict *v)
+{
+	uint64_t oldest = UINT64_MAX;
+	int count = 0;
+
+	for (int i = 0; i < m.clients; i++) {
+		if (!waits(i, name, type, true))
+			continue;
+		count++;
+		if (m.client[i].last < oldest)
+			oldest = m.client[i].last;
+	}
 	for (int i = 0; i < m.clients; i++)
-		if (m.client[i].state == WAITING && m.client[i].charged == charged &&
-		    fits(&m.client[i], name, type, false) &&
-		    (found < 0 || m.client[i].entered < m.client[found].entered))
-			found = i;
-	return found;
+		if (waits(i, name, type, true) && (m.client[i].first <= oldest || count > SORTED))
+			allow(v, ATTRIB_EXACT, i);
+	return count;
 }
 
 static bool model_exact(const char *name, int type, const struct turn *t, struct verdict *v)
 {
-	int mine = own(t), fresh = oldest(name, type, false), charged = oldest(name, type, true);
-	bool mine_fits = mine >= 0 && fits(&m.client[mine], name, type, false);
+	int mine = own(t), fresh = -1;
 
-	if (fresh < 0 && charged < 0)
-		return false;
-	v->evidence = ATTRIB_EXACT;
-	if (fresh >= 0) {
-		v->may[mine_fits && !m.client[mine].charged ? mine : fresh] = true;
-	} else {
-		v->may[charged] = true;
-		for (int i = 0; LET_CHARGED_ORDER && i < m.clients; i++)
-			if (m.client[i].state == WAITING && fits(&m.client[i], name, type, false))
-				v->may[i] = true;
+	for (int i = m.clients; i-- > 0;)
+		if (waits(i, name, type, false))
+			fresh = i;
+	if (fresh < 0) {
+		if (LET_OWN_CHARGED && type < 0 && mine >= 0 && waits(mine, name, type, true))
+			allow(v, ATTRIB_EXACT, mine);
+		return model_charged(name, type, v);
 	}
-	if (LET_OWN_CHARGED && type < 0 && mine_fits)
-		v->may[mine] = true;
-	return true;
+	return allow(v, ATTRIB_EXACT, mine >= 0 && waits(mine, name, type, false) ? mine : fresh);
 }
 
-static bool model_learned(const char *name, bool beneath, enum state state,
-			  enum attrib_evidence evidence, struct verdict *v)
+/* The newest whose owner waits. Of names beneath another, which may have been named several times: all that may be. */
+static bool model_learned(const char *name, bool beneath, enum attrib_evidence evidence,
+			  struct verdict *v)
 {
-	bool found = false;
-	int looked = 0;
+	unsigned newest = 0;
 
-	for (int i = 0; i < m.learneds; i++) {
-		const char *has = names[m.learned[i].name];
+	for (int pass = 0; pass < 2; pass++) {
+		for (int i = 0; i < m.learneds; i++) {
+			const struct learned *l = &m.learned[i];
+			const char *has = names[l->name];
 
-		if (!(beneath ? is_beneath(has, name) : same(has, name)))
-			continue;
-		if (++looked > SCANNED)
-			v->unsure = true;
-		if (m.client[m.learned[i].owner].state != state)
-			continue;
-		v->may[m.learned[i].owner] = found = true;
+			if (m.client[l->owner].state != WAITING ||
+			    !(beneath ? is_beneath(has, name) : same(has, name)))
+				continue;
+			unsigned least = beneath ? l->first : l->last;
+
+			if (pass && l->last >= newest)
+				allow(v, evidence, l->owner);
+			else if (!pass && least > newest)
+				newest = least;
+		}
 	}
-	if (found)
-		v->evidence = evidence;
-	return found;
+	return newest;
 }
 
 static bool model_beneath(const char *name, const struct turn *t, struct verdict *v)
@@ -224,33 +274,98 @@ static bool model_beneath(const char *name, const struct turn *t, struct verdict
 	int newest = -1, mine = own(t);
 
 	for (int i = 0; i < m.clients; i++)
-		if (m.client[i].state == WAITING && fits(&m.client[i], name, -1, true) &&
-		    (newest < 0 || m.client[i].entered > m.client[newest].entered))
+		if (m.client[i].state == WAITING && fits(&m.client[i], name, -1, true))
 			newest = i;
 	if (newest < 0)
 		return false;
-	v->evidence = ATTRIB_ANCESTOR;
-	if (mine >= 0 && fits(&m.client[mine], name, -1, true)) {
-		v->may[mine] = true;
-		if (LET_TLD_NEWEST && is_tld(name))
-			v->may[newest] = true;
-	} else {
-		v->may[newest] = true;
-	}
-	return true;
+	if (mine < 0 || !fits(&m.client[mine], name, -1, true))
+		return allow(v, ATTRIB_ANCESTOR, newest);
+	if (LET_TLD_NEWEST && is_tld(name))
+		allow(v, ATTRIB_ANCESTOR, newest);
+	return allow(v, ATTRIB_ANCESTOR, mine);
 }
 
 static bool model_answered(const char *name, bool beneath, struct verdict *v)
 {
-	bool found = false;
+	bool found = false, learned = false;
 
 	for (int i = 0; i < m.clients; i++)
 		if (m.client[i].state == ANSWERED && fits(&m.client[i], name, -1, beneath))
-			v->may[i] = found = true;
-	if (found)
-		v->evidence = ATTRIB_ANSWERED;
-	return found || model_learned(name, beneath, ANSWERED, ATTRIB_ANSWERED, v);
+			found = allow(v, ATTRIB_ANSWERED, i);
+	for (int i = 0; i < m.learneds && !found; i++) {
+		const char *has = names[m.learned[i].name];
+
+		if (m.client[m.learned[i].owner].state == ANSWERED &&
+		    (beneath ? is_beneath(has, name) : same(has, name)))
+			learned = allow(v, ATTRIB_ANSWERED, m.learned[i].owner);
+	}
+	return found || (learned && !LET_LEARNED_PAST);
 }
+
+/* ---- name servers ---- */
+
+/* When a server of that name, or beneath it, was last said to serve the zone; 0: never. */
+static unsigned served_when(const char *name, int zone)
+{
+	unsigned when = 0;
+
+	for (int i = 0; i < m.serveds; i++) {
+		const struct served *s = &m.served[i];
+		const char *server = names[s->server];
+
+		if (same(names[s->zone], names[zone]) &&
+		    (same(server, name) || is_beneath(server, name)) && s->when > when)
+			when = s->when;
+	}
+	return when;
+}
+
+/* The zone that was learned last before that; -1: none. */
+static int served_before(const char *name, unsigned before)
+{
+	unsigned latest = 0;
+	int zone = -1;
+
+	for (int i = 0; i < NAMES; i += 2) {
+		unsigned when = served_when(name, i);
+
+		if (when > latest && when < before) {
+			latest = when;
+			zone = i;
+		}
+	}
+	return zone;
+}
+
+static bool model_at_zone(const char *zone, struct verdict *v)
+{
+	bool found = false;
+
+	for (int i = 0; i < m.clients; i++)
+		if (m.client[i].state == WAITING && fits(&m.client[i], zone, -1, false))
+			found = allow(v, ATTRIB_ANCESTOR, i);
+	return found;
+}
+
+/* Zone by zone, the newest first. */
+static bool model_served(const char *name, bool past, const struct turn *t, struct verdict *v)
+{
+	int zone;
+
+	for (unsigned before = UINT_MAX; (zone = served_before(name, before)) >= 0;) {
+		before = served_when(name, zone);
+		if (same(names[zone], "."))
+			continue;
+		if (past ? model_answered(names[zone], true, v) ||
+				    model_answered(names[zone], false, v)
+			 : model_beneath(names[zone], t, v) || model_at_zone(names[zone], v) ||
+				    model_learned(names[zone], true, ATTRIB_ANCESTOR, v))
+			return true;
+	}
+	return false;
+}
+
+/* ---- the turn, and repeats ---- */
 
 static bool trusted(void)
 {
@@ -263,9 +378,9 @@ static bool model_turn(const char *name, uint16_t type, const struct turn *t, st
 		return false;
 	if (same(name, ".") && type == DNS_TYPE_NS)
 		return false;
-	v->evidence = ATTRIB_TURN;
-	v->may[t->owner] = true;
-	return true;
+	if (served_when(parent_of_underscore(name), 0)) /* the root servers are nobody's */
+		return false;
+	return allow(v, ATTRIB_TURN, t->owner);
 }
 
 static struct upstream *find_upstream(int socket, int id, int name, uint16_t type)
@@ -282,12 +397,7 @@ static struct upstream *find_upstream(int socket, int id, int name, uint16_t typ
 
 static bool model_repeat(const struct upstream *u, struct verdict *v)
 {
-	if (!u || m.client[u->owner].state == GONE ||
-	    (LET_REPEAT_WAITING && m.client[u->owner].state != WAITING))
-		return false;
-	v->evidence = ATTRIB_REPEAT;
-	v->may[u->owner] = true;
-	return true;
+	return u && m.client[u->owner].state == WAITING && allow(v, ATTRIB_REPEAT, u->owner);
 }
 
 static void model_decide(int socket, int id, int name, uint16_t type, const struct turn *t,
@@ -295,14 +405,15 @@ static void model_decide(int socket, int id, int name, uint16_t type, const stru
 {
 	const char *whole = names[name], *asked = parent_of_underscore(whole);
 
-	*v = (struct verdict){.evidence = ATTRIB_NONE};
-	(void)(model_repeat(find_upstream(socket, id, name, type), v) ||
-	       model_exact(asked, type, t, v) || model_exact(asked, -1, t, v) ||
-	       model_learned(asked, false, WAITING, ATTRIB_LEARNED, v) ||
-	       model_beneath(asked, t, v) ||
-	       model_learned(asked, true, WAITING, ATTRIB_ANCESTOR, v) ||
-	       model_answered(asked, false, v) || model_answered(asked, true, v) ||
-	       model_turn(whole, type, t, v));
+	memset(v, 0, sizeof(*v));
+	v->none = !(model_repeat(find_upstream(socket, id, name, type), v) ||
+		    (asked != whole && model_exact(whole, type, t, v)) ||
+		    model_exact(asked, type, t, v) || model_exact(asked, -1, t, v) ||
+		    model_learned(asked, false, ATTRIB_LEARNED, v) || model_beneath(asked, t, v) ||
+		    model_learned(asked, true, ATTRIB_ANCESTOR, v) ||
+		    model_served(asked, false, t, v) || model_answered(asked, false, v) ||
+		    model_answered(asked, true, v) || model_served(asked, true, t, v) ||
+		    model_turn(whole, type, t, v));
 }
 
 /* ---- events, into both ---- */
@@ -335,6 +446,15 @@ static int find_client(int who, int id, int proto, int name, uint16_t type)
 	return -1;
 }
 
+static void model_hear(int thread, int owner)
+{
+	struct turn *t = &m.turn[thread];
+
+	if (!t->messages++)
+		t->truncated = 0;
+	t->owner = owner;
+}
+
 static void client_query(int who, int id, int proto, int name, uint16_t type, int thread)
 {
 	static struct wire w;
@@ -354,9 +474,11 @@ static void client_query(int who, int id, int proto, int name, uint16_t type, in
 					      .id = id,
 					      .proto = proto,
 					      .type = type,
-					      .entered = m.events};
+					      .entered = m.events,
+					      .first = m.elapsed};
 	}
 	m.client[i].since = now;
+	m.client[i].last = m.elapsed;
 	flow_of(who, &o);
 	o.flow.proto = (uint8_t)proto;
 	o.mark = (uint32_t)i;
@@ -365,8 +487,7 @@ static void client_query(int who, int id, int proto, int name, uint16_t type, in
 	parse(&w, &query);
 	attrib_client_query(core, now, &query, &o, &turns[thread]);
 	require(o.ref.index != 0 && o.id == id, "a client query found no room");
-	m.turn[thread].messages++;
-	m.turn[thread].owner = i;
+	model_hear(thread, i);
 }
 
 static void client_answer(int who, int id, int proto, int name, uint16_t type)
@@ -394,12 +515,39 @@ static struct attrib_socket socket_of(int socket)
 
 static void learn(int name, int owner)
 {
-	if (same(names[name], ".") || m.learneds == EVENTS_MAX * 4)
+	if (same(names[name], "."))
 		return;
-	for (int i = 0; i < m.learneds; i++)
-		if (same(names[m.learned[i].name], names[name]) && m.learned[i].owner == owner)
+	m.lessons++;
+	for (int i = 0; i < m.learneds; i++) {
+		if (m.learned[i].owner == owner && same(names[m.learned[i].name], names[name])) {
+			m.learned[i].last = m.lessons;
 			return;
-	m.learned[m.learneds++] = (struct learned){name, owner};
+		}
+	}
+	require(m.learneds < LEARNED_MAX, "the model is full");
+	m.learned[m.learneds++] = (struct learned){name, owner, m.lessons, m.lessons};
+}
+
+static void learn_server(int server, int zone, int question)
+{
+	int i = 0;
+
+	if (same(names[server], ".") || !lies_in(names[question], names[zone]))
+		return;
+	server &= ~1;
+	zone &= ~1;
+	while (i < m.serveds && (m.served[i].server != server || m.served[i].zone != zone))
+		i++;
+	if (i == m.serveds)
+		m.serveds++;
+	m.served[i] = (struct served){server, zone, ++m.lessons};
+}
+
+static bool allowed(const struct verdict *v, const struct attrib_decision *d)
+{
+	if (d->evidence == ATTRIB_NONE)
+		return v->none;
+	return d->owner.mark < (uint32_t)m.clients && v->may[d->evidence][d->owner.mark];
 }
 
 static void upstream_query(int socket, int id, int name, uint16_t type, int thread)
@@ -413,28 +561,32 @@ static void upstream_query(int socket, int id, int name, uint16_t type, int thre
 	wire_message(&w, (unsigned)id, 0, names[name], type);
 	parse(&w, &query);
 	attrib_upstream_query(core, now, &query, socket_of(socket), &turns[thread], &d);
-	if (!v.unsure && (d.evidence != v.evidence || (d.evidence && !v.may[d.owner.mark]))) {
+	if (!allowed(&v, &d)) {
 		fprintf(stderr, "%s type %u, socket %d id %d, thread %d: %s of client query %d\n",
 			names[name], type, socket, id, thread, attrib_evidence_name(d.evidence),
 			d.evidence ? (int)d.owner.mark : -1);
-		fprintf(stderr, "allowed: %s of", attrib_evidence_name(v.evidence));
-		for (int i = 0; i < m.clients; i++)
-			if (v.may[i])
-				fprintf(stderr, " %d", i);
+		fprintf(stderr, "allowed:%s", v.none ? " none" : "");
+		for (unsigned e = 0; e < ATTRIB_EVIDENCES; e++)
+			for (int i = 0; i < m.clients; i++)
+				if (v.may[e][i])
+					fprintf(stderr, " %s of %d",
+						attrib_evidence_name((enum attrib_evidence)e), i);
 		fprintf(stderr, "\n");
 		fail("a decision that the order of evidence does not allow");
 	}
 	if (d.evidence == ATTRIB_NONE)
 		return;
 	int owner = (int)d.owner.mark;
-	const char *asked = parent_of_underscore(names[name]);
+	struct client *c = &m.client[owner];
 
 	require(owner < m.clients && d.owner.state == MARK_KNOWN, "nobody's mark");
 	if (d.evidence == ATTRIB_EXACT) {
 		if (m.turn[thread].messages == 1 && m.turn[thread].owner >= 0)
 			++*(owner == m.turn[thread].owner ? &m.right : &m.wrong);
-		if (fits(&m.client[owner], asked, type, false))
-			m.client[owner].charged = true;
+		if (!c->charged[1] && fits(c, parent_of_underscore(names[name]), type, false))
+			c->charged[0] = c->charged[1] = true;
+		if (fits(c, names[name], type, false)) /* with the underscore: only that question */
+			c->charged[1] = true;
 	}
 	attrib_commit(core, now, &query, socket_of(socket), &d);
 	struct upstream *u = find_upstream(socket, id, name, type);
@@ -446,40 +598,62 @@ static void upstream_query(int socket, int id, int name, uint16_t type, int thre
 		learn(name, owner);
 }
 
-static void upstream_answer(int socket, int id, int name, uint16_t type, int first, int second,
+/* An alias and a name server, or what is none. */
+struct said {
+	int alias, server, zone;
+	bool serves, truncated;
+};
+
+static void upstream_answer(int socket, int id, int name, uint16_t type, const struct said *said,
 			    int thread)
 {
 	static struct wire w;
 	struct dns_message answer;
 	struct upstream *u = find_upstream(socket, id, name, type);
 
-	wire_message(&w, (unsigned)id, WIRE_QR, names[name], type);
-	wire_record(&w, false, names[name], first & 1 ? DNS_TYPE_DNAME : DNS_TYPE_CNAME,
-		    names[first]);
-	wire_record(&w, true, names[name], second & 1 ? DNS_TYPE_NS : 6, names[second]);
+	wire_message(&w, (unsigned)id, WIRE_QR | (said->truncated ? WIRE_TC : 0U), names[name],
+		     type);
+	wire_record(&w, false, names[name], said->alias & 1 ? DNS_TYPE_DNAME : DNS_TYPE_CNAME,
+		    names[said->alias]);
+	wire_record(&w, true, names[said->zone], said->serves ? DNS_TYPE_NS : 6,
+		    names[said->server]);
 	parse(&w, &answer);
 	attrib_upstream_answer(core, now, &answer, w.bytes, w.len, socket_of(socket),
 			       &turns[thread]);
-	m.turn[thread].messages++;
-	m.turn[thread].owner = u ? u->owner : -1;
-	if (!u)
-		return;
-	learn(first, u->owner);
-	if (second & 1)
-		learn(second, u->owner);
-	u->there = false;
+	model_hear(thread, u ? u->owner : -1);
+	m.turn[thread].truncated += u && said->truncated;
+	if (u)
+		learn(said->alias, u->owner);
+	if (said->serves && (u || same(names[name], ".")))
+		learn_server(said->server, said->zone, name);
+	if (said->serves && u)
+		learn(said->server, u->owner);
+	if (u)
+		u->there = false;
 }
 
-static void check_connection(int thread)
+static void connection(struct turn *t, struct attrib_turn *turn)
 {
-	const struct turn *t = &m.turn[thread];
+	bool expected;
 	int waiting = 0;
 
 	for (int i = 0; i < m.clients; i++)
 		waiting += m.client[i].state == WAITING;
-	bool expected = t->messages == 1 && own(t) >= 0 && (trusted() || waiting == 1);
+	if (t->messages && t->owner >= 0 && t->truncated == 1) {
+		t->truncated = 0;
+		expected = own(t) >= 0;
+	} else {
+		expected = t->messages == 1 && own(t) >= 0 && (trusted() || waiting == 1);
+	}
+	require(attrib_connection(core, now, turn) == expected, "attrib_connection");
+}
 
-	require(attrib_connection(core, now, &turns[thread]) == expected, "attrib_connection");
+static void check_connection(int thread)
+{
+	struct attrib_turn turn = turns[thread];
+	struct turn t = m.turn[thread];
+
+	connection(&t, &turn); /* as if: of copies */
 }
 
 /* ---- time ---- */
@@ -496,6 +670,7 @@ static void pass(uint32_t ms)
 {
 	now += ms;
 	phase += ms;
+	m.elapsed += ms;
 	if (ms < 1000)
 		return;
 	settle();
@@ -526,35 +701,41 @@ static void step(const uint8_t e[4])
 {
 	int who = e[1] % CLIENTS, id = e[1] >> 4 & 1,
 	    proto = e[1] & 0x80 ? IPPROTO_TCP : IPPROTO_UDP;
-	int name = e[2] % NAMES, thread = e[0] >> 4 & 3, socket = e[1] % SOCKETS;
+	int name = (e[2] & 15) | (e[2] >> 2 & 16), thread = e[0] >> 4 & 3, socket = e[1] % SOCKETS;
 	uint16_t type = types[e[2] >> 4 & 3];
+	struct said said = {.alias = (e[3] & 15) | (e[0] >> 2 & 16),
+			    .server = e[3] >> 4 | (e[0] >> 3 & 16),
+			    .serves = e[3] & 16,
+			    .truncated = e[0] & 8};
 
+	said.zone = (int[]){name, 4 /* example.com */, 0 /* the root */, said.alias}[e[1] >> 5 & 3];
 	thread = thread < THREADS ? thread : 0;
 	switch (e[0] & 7) {
 	case 0:
 	case 1:
-		if (names[name][0] != '_') /* that only resolvers ask */
-			client_query(who, id, proto, name, type, thread);
+		client_query(who, id, proto, name, type, thread);
 		break;
 	case 2:
 	case 3:
 		upstream_query(socket, id, name, type, thread);
 		break;
 	case 4:
-		upstream_answer(socket, id, name, type, e[3] % NAMES, e[3] / NAMES, thread);
+		upstream_answer(socket, id, name, type, &said, thread);
 		break;
 	case 5:
 		client_answer(who, id, proto, name, type);
 		break;
 	case 6:
-		turns[thread] = (struct attrib_turn){0};
-		m.turn[thread] = (struct turn){.owner = -1};
+		turns[thread].messages = 0; /* as thread_turn_ends does */
+		m.turn[thread].messages = 0;
 		break;
 	default:
 		if (e[1] == 255)
 			forget();
 		else if (e[1] == 254)
 			attrib_after_fork(core); /* nobody held a lock: nothing changes */
+		else if (e[1] == 252)
+			connection(&m.turn[thread], &turns[thread]);
 		else if (e[1] == 253 && phase < 1000)
 			pass(ATTRIB_ANSWERED_MS + 1);
 		else
@@ -566,7 +747,7 @@ static void step(const uint8_t e[4])
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	size_t bytes = attrib_size(ATTRIB_CAPACITY_MIN);
+	size_t bytes = attrib_size(CAPACITY);
 	struct sip_key key = {size ? data[0] : 0, 42};
 
 	if (!size || size > 1 + 4 * EVENTS_MAX)
@@ -576,7 +757,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (memory == MAP_FAILED)
 		abort();
-	core = attrib_init(memory, ATTRIB_CAPACITY_MIN, &key);
+	core = attrib_init(memory, CAPACITY, &key);
 	memset(&m, 0, sizeof(m));
 	memset(turns, 0, sizeof(turns));
 	for (int i = 0; i < THREADS; i++)

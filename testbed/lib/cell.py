@@ -10,15 +10,17 @@ import tempfile
 
 import encrypted
 import firewall
+import flows
 import inspection
 import plan
 import recursion
-import resolverkit
-import tree
+import service
+import uplinks
 from daemons import Daemon, TestbedError
+from ends import Ends
 from netlab import Network
 
-BIN = pathlib.Path(__file__).resolve().parent.parent / "bin"
+PHASES = 3                  # of clients, where the resolver loads anew between them
 
 
 class Cell:
@@ -27,7 +29,7 @@ class Cell:
     def __init__(self, options):
         self.options = options
         self._undo = contextlib.ExitStack()
-        self.network = Network()
+        self.network = Network(options.uplinks)
         self.folder = None
 
     def __enter__(self):
@@ -49,7 +51,8 @@ class Cell:
             self._undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._undo.callback(self.network.close)
         self.network.build(marks)
-        firewall.install(self.network, options.rules, marks, options.via == "redirect")
+        firewall.Rules(marks, options.rules, options.via, options.one_flow_per_mark,
+                       options.client_zone, bool(options.other_bits)).install(self.network)
 
     def run(self, number, shim):
         """One resolver from start to end; returns the record for the JSON."""
@@ -66,8 +69,7 @@ class Run:
     def __init__(self, cell, folder, shim):
         self._options, self._network = cell.options, cell.network
         self._folder, self._shim = folder, shim
-        self._recursing = resolverkit.is_recursing(cell.options.resolver)
-        self._encrypted = cell.options.upstream_proto == "tls"
+        self._ends = Ends(cell.options, folder, shim)
         self._undo = contextlib.ExitStack()
 
     def __enter__(self):
@@ -79,28 +81,41 @@ class Run:
     def play(self):
         """Everything in its order: the witness sees the resolver from its first packet on."""
         before = firewall.logged(self._network, self._options.rules)
-        upstream = self._start("upstream", self._network.upstream, self._upstream(), ready=True)
-        witness = self._start("witness", self._network.resolver, self._witness(), ready=True)
-        resolver = self._start("resolver", self._network.resolver, self._resolver())
-        self._start("probe", self._network.clients, self._probe()).finish(30)
-        clients = self._start("clients", self._network.clients, self._clients())
-        clients.finish(self._patience())
+        upstreams = self._upstreams()
+        flow_watch = self._watch_flows() if self._options.one_flow_per_mark else None
+        witness = self._start("witness", self._network.resolver, self._ends.witness(), ready=True)
+        resolver = self._resolver()
+        self._probe()
+        clients, life = self._ask(resolver)
         resolver.check()
-        record = self._inspect(resolver)
+        record = {**self._inspect(resolver), "clients": clients, "life": life}
         record["resolver"]["exit_status"] = resolver.stop()
         record["resolver"]["stderr"] = resolver.stderr()
-        witness.stop()
-        upstream.stop()
-        logged = firewall.logged(self._network, self._options.rules) - before
-        for name in ("clients", "witness", "upstream"):
-            record[name] = self._result(name)
-        if self._recursing:
-            recursion.settle(record)
-        elif self._encrypted:
-            encrypted.settle(record)
-        record["logged"] = logged
-        record["complete"] = record["witness"]["complete"] and logged == record["witness"]["packets"]
+        at_least = firewall.logged(self._network, self._options.rules) - before
+        for daemon in (witness, *upstreams, *filter(None, [flow_watch])):
+            daemon.stop()
+        record["logged"] = firewall.logged(self._network, self._options.rules) - before
+        self._collect(record, len(upstreams), flow_watch)
+        # connections that nobody answers are tried again after their program has ended
+        record["complete"] = (record["witness"]["complete"] and
+                              at_least <= record["witness"]["packets"] <= record["logged"])
         return record
+
+    def _collect(self, record, upstreams, flow_watch):
+        """The programs' results, and what they mean together."""
+        record["witness"] = self._result("witness")
+        record["upstreams"] = [self._result(f"upstream{number}") for number in range(upstreams)]
+        record["upstream"] = record["upstreams"][0]
+        if upstreams > 1 or flow_watch:
+            record["arrivals"] = uplinks.settle(record)
+        if flow_watch:
+            record["marked_flows"] = flows.judge(
+                flow_watch.out_path.read_text(encoding="ascii"),
+                {plan.upstream_address(family) for family in (4, 6)})
+        if self._ends.recursing:
+            recursion.settle(record)
+        elif self._ends.encrypted:
+            encrypted.settle(record)
 
     def _start(self, name, namespace, argv, ready=False):
         daemon = Daemon(name, self._network.inside(namespace, argv), self._folder)
@@ -109,11 +124,51 @@ class Run:
             daemon.await_file(self._folder / f"{name}.ready")
         return daemon
 
-    def _program(self, name, *extra):
-        return [BIN / f"{name}.py", *extra]
+    def _upstreams(self):
+        return [self._start(f"upstream{number}", namespace, self._ends.upstream(f"upstream{number}"),
+                            ready=True)
+                for number, namespace in enumerate(self._network.upstreams)]
 
-    def _reporting(self, name):
-        return ["--json", self._folder / f"{name}.json"]
+    def _watch_flows(self):
+        watch = self._start("flows", self._network.resolver, flows.WATCH)
+        flows.await_watch(watch, self._network)
+        return watch
+
+    def _resolver(self):
+        argv, namespace = self._ends.resolver(), self._network.resolver
+        if self._options.daemonise:
+            resolver = service.Background(self._network, argv, self._folder)
+        else:
+            resolver = service.Foreground("resolver", self._network.inside(namespace, argv),
+                                          self._folder)
+        self._undo.callback(resolver.stop)
+        return resolver
+
+    def _probe(self):
+        self._start("probe", self._network.clients, self._ends.probe()).finish(30)
+
+    def _ask(self, resolver):
+        """All the clients' queries; returns (their result, what was seen of the resolver's life)."""
+        if not self._options.reload:
+            return self._clients("clients", 0), {}
+        results, life = [self._clients("clients1", 0)], {}
+        command = self._ends.reload(resolver.pid)
+        life["reloaded"] = command is not None
+        if command:
+            self._start("reload", self._network.resolver, command).finish(20)
+            self._probe()
+        for phase in range(1, PHASES):
+            results.append(self._clients(f"clients{phase + 1}", phase * self._options.queries))
+            resolver.check()
+            life[f"descriptors{phase}"] = service.settled_descriptors(
+                resolver, life.get("descriptors1", 0))
+        life["zombies"] = service.zombies(resolver)
+        return _together(results), life
+
+    def _clients(self, name, first_serial):
+        clients = self._start(name, self._network.clients, self._ends.clients(name, first_serial))
+        clients.finish(self._patience())
+        return self._result(name)
 
     def _result(self, name):
         path = self._folder / f"{name}.json"
@@ -122,61 +177,6 @@ class Run:
         except FileNotFoundError:
             raise TestbedError(f"{name} left no result") from None
 
-    def _upstream(self):
-        if self._recursing:
-            return self._program("authority", "--family", str(self._options.upstream_ip),
-                                 "--ready-file", self._folder / "upstream.ready",
-                                 *self._reporting("upstream"))
-        tls = ["--tls", self._folder / resolverkit.CERTIFICATE] if self._encrypted else []
-        return self._program("upstream", "--listen", plan.upstream_address(4), "--listen",
-                             plan.upstream_address(6), *tls, "--ready-file",
-                             self._folder / "upstream.ready", *self._reporting("upstream"))
-
-    def _witness(self):
-        timed = ["--threshold", "1"] if self._recursing or self._encrypted else []
-        timed += ["--keep-others"] * self._recursing + ["--keep-encrypted"] * self._encrypted
-        return self._program("witness", "--mask", self._options.mask, *timed,
-                             "--receive-buffer", str(self._options.witness_buffer),
-                             "--ready-file", self._folder / "witness.ready", *self._reporting("witness"))
-
-    def _resolver(self):
-        """The bare and the shimmed command line differ in nothing but the preload."""
-        options = self._options
-        if self._recursing and self._encrypted:
-            raise resolverkit.Unsupported("no name server of the tree speaks TLS")
-        setting = resolverkit.Setting(
-            folder=self._folder, upstream=plan.upstream_address(options.upstream_ip),
-            upstream_proto=options.upstream_proto, specific=options.bind == "specific",
-            minimise=options.minimise)
-        preload = [f"LD_PRELOAD={self._shim}"] if self._shim else []
-        return ["env", *options.env, *preload,
-                *resolverkit.load(options.resolver).command(setting)]
-
-    def _server(self):
-        family = self._options.client_ip
-        if self._options.via == "redirect":
-            return plan.CAPTURED[family]
-        return plan.resolver_address(family)
-
-    def _probe(self):
-        extra = ["--tcp"] if self._options.client_proto == "tcp" else []
-        if self._recursing:
-            extra += ["--zone", tree.READY_ZONE]
-        return self._program("probe", "--server", self._server(), *extra)
-
-    def _clients(self):
-        options = self._options
-        return self._program(
-            "clients", "--server", self._server(), "--ip", str(options.client_ip),
-            "--proto", options.client_proto, "--queries", str(options.queries),
-            "--clients", str(options.clients), "--in-flight", str(options.in_flight),
-            "--directives", options.directives, "--qtypes", options.qtypes,
-            "--same", str(options.same), "--tcp-pipeline", str(options.tcp_pipeline),
-            "--timeout", str(options.timeout), "--retries", str(options.retries),
-            "--seed", str(options.seed), *self._reporting("clients"),
-            *(["--tree", options.zones] if self._recursing else []),
-            *(["--keep-waits"] if self._encrypted else []))
-
     def _patience(self):
         """Longer than the clients need where every single query is lost."""
         options = self._options
@@ -184,7 +184,7 @@ class Run:
         return 60 + turns * options.timeout * (options.retries + 1)
 
     def _inspect(self, resolver):
-        pids = inspection.process_tree(resolver.pid)
+        pids = resolver.pids()
         record = {"mapped": bool(self._shim) and all(
             inspection.maps(pid, os.path.realpath(self._shim)) for pid in pids)}
         record["resolver"] = {"command": resolver.argv[4:], "pids": pids}
@@ -193,3 +193,13 @@ class Run:
                 entry for pid in pids for entry in inspection.statuses(pid)]
             record["flows"] = inspection.flows(self._network)
         return record
+
+
+def _together(results):
+    """The results of clients that came one after the other, as one."""
+    whole = dict(results[0])
+    for one in results[1:]:
+        for key, value in one.items():
+            whole[key] = whole.get(key, type(value)()) + value
+    whole["interrupted"] = any(one["interrupted"] for one in results)
+    return whole

@@ -60,6 +60,10 @@ class Daemon:
         """Whether it has not ended. Leaves the status unread, so that the id stays ours."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
+    def status(self):
+        """The exit status of one that has ended, whose session lives on."""
+        return self._process.wait()
+
     def check(self):
         """An error where it ended by itself."""
         if not self.running():

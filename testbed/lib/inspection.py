@@ -19,6 +19,15 @@ def process_tree(pid):
     return found
 
 
+def state(pid):
+    """The process's state as a letter, None where there is none."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()[0]
+
+
 def maps(pid, library):
     """Whether the process has the library mapped."""
     try:

@@ -27,6 +27,8 @@ _COUNTERS = (
     "syn_right", "syn_wrong", "syn_missing",    # ... against the connection's first question
     "bare_marked", "bare_unmarked",     # other segments without payload
     "tcp_repeated",                     # payload that was sent before
+    "tcp_mixed",                        # connections whose payload had several marks
+    "other_bits_changed",               # packets on which another user's bits are not as they were
     "not_queries", "unreadable")
 
 
@@ -75,12 +77,14 @@ class Stream:
         self.judged_syn = syn_mark is None
         self.buffer = bytearray()
         self.marks = []                 # [bytes left, mark] of each segment in the buffer
+        self.seen = set()               # the marks of all segments
         self.early = {}                 # segments that came before their turn
 
     def append(self, data, mark):
         """Add a segment's payload."""
         self.buffer += data
         self.marks.append([len(data), mark])
+        self.seen.add(mark)
 
     def take_messages(self):
         """Remove whole messages; yields (message, marks of the segments that carried it)."""
@@ -108,8 +112,9 @@ class Stream:
 class Judge:
     """Counts and keeps the details of what was wrong."""
 
-    def __init__(self, mask=0xFFFFFFFF, keep_others=False):
+    def __init__(self, mask=0xFFFFFFFF, keep_others=False, other=(0, 0)):
         self._mask = mask
+        self._other = other             # (mask, value) of another user's bits
         self.others = [] if keep_others else None   # of questions whose name spells no mark:
                                                     # (time, name, type, marks) for recursion.py
         self._streams = {}
@@ -124,6 +129,7 @@ class Judge:
 
     def packet(self, mark, data):
         """Judge one IP packet with its firewall mark."""
+        self.counts["other_bits_changed"] += mark & self._other[0] != self._other[1]
         mark &= self._mask
         try:
             packet = Packet(data)
@@ -172,6 +178,7 @@ class Judge:
         fresh = packet.payload[known:]
         if not fresh:
             return
+        self.counts["tcp_mixed"] += stream.seen not in (set(), {mark}) and len(stream.seen) == 1
         stream.append(fresh, mark)
         stream.following = (stream.following + len(fresh)) & 0xFFFFFFFF
         messages = list(stream.take_messages())

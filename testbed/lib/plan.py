@@ -4,6 +4,9 @@ CLIENT_FORMAT = {4: "192.168.111.{}", 6: "fd00:111::{}"}
 CLIENT_PREFIX = {4: 24, 6: 64}
 UPSTREAM_FORMAT = {4: "192.168.222.{}", 6: "fd00:222::{}"}
 UPSTREAM_PREFIX = {4: 24, 6: 64}
+SECOND_FORMAT = {4: "192.168.223.{}", 6: "fd00:223::{}"}    # the net of the second uplink
+UPLINK_FORMATS = (UPSTREAM_FORMAT, SECOND_FORMAT)
+SECOND_TABLE = 223      # its routing table, for odd marks
 
 RESOLVER_HOST = 1       # the resolver's last octet on both nets
 UPSTREAM_HOST = 2       # the upstream's last octet on the upstream net
@@ -15,6 +18,7 @@ MAX_CLIENTS = 40
 
 # What clients ask in the redirect set-up: no host has these addresses.
 CAPTURED = {4: "198.51.100.53", 6: "fd00:99::53"}
+CAPTURED_PORT = 5353    # of theirs, where they are translated and not redirected
 
 ZONE = "shim.example.net"
 OTHER_ZONE = "other.example.org"
@@ -34,6 +38,11 @@ def client_marks(count):
 def client_address(mark, family):
     """The address of the client with this mark; in IPv6 the decimal digits are the text."""
     return CLIENT_FORMAT[family].format(mark)
+
+
+def uplink_of(mark, uplinks):
+    """By which uplink a client's queries must leave; the first is also everybody else's."""
+    return mark % 2 if uplinks == 2 else 0
 
 
 def resolver_address(family):

@@ -8,6 +8,11 @@ Each resolver file NAME.py has one function:
 A module with RECURSING = True asks the tree of zones from its root (setting.hints()) instead of
 forwarding to setting.upstream.
 
+A resolver that loads its configuration anew by other means than SIGHUP has
+
+    def reload(setting, pid):
+        \"\"\"The command line that makes it do so; None where nothing does.\"\"\"
+
 It raises Unsupported where the resolver cannot do what the setting asks for.
 """
 
@@ -17,6 +22,7 @@ import pathlib
 import shutil
 
 import plan
+import tlsserver
 import tree
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "resolvers"
@@ -38,6 +44,9 @@ class Setting:
     upstream_proto: str         # 'udp', 'tcp' or 'tls' (port 853)
     specific: bool              # listen on the two client-side addresses, else on the wildcard
     minimise: bool = True       # QNAME minimisation, where it recurses
+    daemon: bool = False        # go to the background by itself
+    client_tls: bool = False    # serve clients over TLS as well, on port 853
+    socket_mark: int = 0        # of its own upstream sockets, 0: none
 
     @property
     def listen(self):
@@ -56,6 +65,13 @@ class Setting:
         """What the upstream shows of itself over TLS, by the name 'upstream' and its addresses."""
         return str(self.folder / CERTIFICATE)
 
+    def server_certificate(self, user):
+        """What the resolver shows to clients over TLS: (certificate, key), readable for the user."""
+        path, key = (str(self.folder / f"server.{end}") for end in ("pem", "key"))
+        tlsserver.make_certificate(path, key, self.listen)
+        shutil.chown(key, user)
+        return path, key
+
     def hints(self):
         """Write the root hints of lib/tree.py for a resolver that recurses; returns the path."""
         return self.write("root.hints", tree.hints(6 if ":" in self.upstream else 4))
@@ -66,6 +82,17 @@ class Setting:
         path.mkdir(mode=0o755, exist_ok=True)
         shutil.chown(path, user)
         return str(path)
+
+
+def no_daemon(setting):
+    """Of a resolver without a background mode."""
+    if setting.daemon:
+        raise Unsupported("it has no background mode of its own")
+
+
+def no_reload(_setting, _pid):
+    """Of a resolver that SIGHUP ends, and that has no other way to load anew."""
+    return None
 
 
 def available():

@@ -10,14 +10,19 @@ import dnswire
 RECORD_HEADER = 5
 
 
-def certificate(path, addresses):
-    """Make a key and a self-signed certificate for these addresses, both in one file."""
-    key = pathlib.Path(f"{path}.key")
+def make_certificate(path, key, addresses):
+    """Make a key and a self-signed certificate for these addresses, a file each."""
     wanted = ",".join([f"IP:{ipaddress.ip_address(one)}" for one in addresses] + ["DNS:upstream"])
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
                     "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=upstream",
                     "-addext", f"subjectAltName={wanted}", "-keyout", str(key), "-out", path],
                    check=True, capture_output=True)
+
+
+def certificate(path, addresses):
+    """The same as a context of a server; the key is not kept."""
+    key = pathlib.Path(f"{path}.key")
+    make_certificate(path, key, addresses)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path, key)
     key.unlink()

@@ -8,6 +8,8 @@ Lacks: retries, CNAME chasing and coalescing; truncated answers go to the client
 health checks (a.root-servers.net) are nobody's.
 """
 
+from resolverkit import no_daemon, no_reload
+
 _CONFIG = """\
 setSecurityPollSuffix("")
 setACL({{"0.0.0.0/0", "::/0"}})
@@ -23,12 +25,21 @@ _PROTO = {"udp": "", "tcp": ", tcpOnly=true",
 
 def command(setting):
     """The foreground command line."""
+    no_daemon(setting)
     listen = setting.listen if setting.specific else ["0.0.0.0", "::"]
     bound = [f"[{one}]:53" if ":" in one else f"{one}:53" for one in listen]
     port = 853 if setting.upstream_proto == "tls" else 53
     upstream = f"[{setting.upstream}]" if ":" in setting.upstream else setting.upstream
+    lines = [f'addLocal("{one}", {{reusePort=true}})' for one in bound * 2]
+    if setting.client_tls:
+        certificate, key = setting.server_certificate("_dnsdist")
+        lines += [f'addTLSLocal("{one.removesuffix(":53")}:853", "{certificate}", "{key}")'
+                  for one in bound]
     path = setting.write("dnsdist.conf", _CONFIG.format(
-        listen="\n".join(f'addLocal("{one}", {{reusePort=true}})' for one in bound * 2),
+        listen="\n".join(lines),
         upstream=f"{upstream}:{port}", proto=_PROTO[setting.upstream_proto]))
     return ["/usr/bin/dnsdist", "--supervised", "--disable-syslog", "-C", path,
             "--uid", "_dnsdist", "--gid", "_dnsdist"]
+
+
+reload = no_reload

@@ -15,4 +15,5 @@ def command(setting, *extra):
     if setting.specific:
         lines += ["bind-interfaces", *(f"listen-address={one}" for one in setting.listen)]
     path = setting.write("dnsmasq.conf", "\n".join(lines) + "\n")
-    return ["/usr/sbin/dnsmasq", "--keep-in-foreground", f"--conf-file={path}", "--pid-file="]
+    foreground = [] if setting.daemon else ["--keep-in-foreground"]
+    return ["/usr/sbin/dnsmasq", *foreground, f"--conf-file={path}", "--pid-file="]

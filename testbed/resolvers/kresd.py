@@ -8,6 +8,8 @@ Lacks: threads (see kresd-two), and IP_PKTINFO on its wildcard sockets. Four tim
 all queries together, make it give its only forwarder up for a while: then it answers SERVFAIL.
 """
 
+from resolverkit import no_daemon
+
 _CONFIG = """\
 log_target('stderr')
 log_level('crit')
@@ -23,6 +25,19 @@ trust_anchors.remove('.')
 policy.add(policy.all({forward}))
 """
 
+_TLS = """\
+net.tls('{}', '{}')
+"""
+
+_CONTROL = """\
+import socket, sys
+control = socket.socket(socket.AF_UNIX)
+control.settimeout(10)
+control.connect(sys.argv[1])
+control.sendall(b"cache.clear()\\n")
+sys.exit(b"count" not in control.recv(4096))
+"""
+
 _FORWARD = {
     "udp": "policy.FORWARD({{'{upstream}'}})",
     "tcp": "policy.FORWARD({{'{upstream}'}})",
@@ -32,10 +47,20 @@ _FORWARD = {
 
 def command(setting):
     """The foreground command line."""
+    no_daemon(setting)
     listen = setting.listen if setting.specific else ["0.0.0.0", "::"]
+    tls = ""
+    if setting.client_tls:
+        tls = _TLS.format(*setting.server_certificate("knot-resolver")) + "\n".join(
+            f"net.listen('{one}', 853, {{ kind = 'tls' }})" for one in listen)
     path = setting.write("kresd.conf", _CONFIG.format(
         state=setting.state("knot-resolver"),
-        listen="\n".join(f"net.listen('{one}', 53, {{ kind = 'dns' }})" for one in listen),
+        listen="\n".join([*(f"net.listen('{one}', 53, {{ kind = 'dns' }})" for one in listen), tls]),
         flags="policy.add(policy.all(policy.FLAGS('TCP')))" * (setting.upstream_proto == "tcp"),
         forward=_FORWARD[setting.upstream_proto].format(upstream=setting.upstream)))
     return ["/usr/sbin/kresd", "-n", "-c", path, str(setting.folder)]
+
+
+def reload(setting, pid):
+    """By its control socket: there is no other way, and SIGHUP ends it."""
+    return ["/usr/bin/python3", "-c", _CONTROL, f"{setting.folder}/control/{pid}"]

@@ -25,7 +25,7 @@ security-poll-suffix=
 dnssec=off
 threads=2
 max-tcp-clients=200
-daemon=no
+daemon={daemon}
 write-pid=no
 disable-syslog=yes
 quiet=yes
@@ -40,7 +40,13 @@ def command(setting, *extra):
     listen = setting.listen if setting.specific else ["0.0.0.0", "::"]
     port = ":853" if setting.upstream_proto == "tls" else ":53"
     bracketed = f"[{setting.upstream}]" if ":" in setting.upstream else setting.upstream
-    text = _CONFIG.format(listen=", ".join(listen), upstream=bracketed, port=port,
+    text = _CONFIG.format(
+        daemon="yes" if setting.daemon else "no", listen=", ".join(listen), upstream=bracketed, port=port,
                           state=setting.state("pdns"), folder=setting.folder)
     setting.write("recursor.conf", text + "".join(f"{line}\n" for line in extra))
     return ["/usr/sbin/pdns_recursor", f"--config-dir={setting.folder}"]
+
+
+def reload(setting, _pid):
+    """Its own command; SIGHUP only makes it reopen its log."""
+    return ["/usr/bin/rec_control", f"--socket-dir={setting.state('pdns')}", "reload-zones"]

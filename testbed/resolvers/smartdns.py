@@ -5,6 +5,8 @@ and keeps CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE. Its guesses at th
 (ping, TCP connects) are off, for they are traffic of another kind.
 """
 
+from resolverkit import no_reload
+
 _CONFIG = """\
 user nobody
 {listen}
@@ -32,7 +34,12 @@ def command(setting):
     listen = setting.listen if setting.specific else ["::"]     # takes IPv4 as well
     bound = [f"[{one}]:53" if ":" in one else f"{one}:53" for one in listen]
     upstream = f"[{setting.upstream}]" if ":" in setting.upstream else setting.upstream
+    mark = f" -set-mark {setting.socket_mark}" if setting.socket_mark else ""
     path = setting.write("smartdns.conf", _CONFIG.format(
         listen="\n".join(f"bind {one}\nbind-tcp {one}" for one in bound),
-        server=_SERVER[setting.upstream_proto].format(upstream), state=setting.state("nobody")))
-    return ["/usr/sbin/smartdns", "-f", "-x", "-c", path, "-p", "-"]
+        server=_SERVER[setting.upstream_proto].format(upstream) + mark, state=setting.state("nobody")))
+    foreground = [] if setting.daemon else ["-f", "-x"]
+    return ["/usr/sbin/smartdns", *foreground, "-c", path, "-p", "-"]
+
+
+reload = no_reload

@@ -7,6 +7,8 @@ drop-in for the library must.
 Lacks: a cache, retries, and IP_PKTINFO on its wildcard sockets.
 """
 
+from resolverkit import no_reload
+
 _CONFIG = """\
 resolution_type: GETDNS_RESOLUTION_STUB
 dns_transport_list:
@@ -35,4 +37,7 @@ def command(setting):
         listen="\n".join(f"  - {one}" for one in listen)))
     return ["/usr/bin/setpriv", "--reuid", _DYNAMIC_USER, "--regid", _DYNAMIC_USER,
             "--clear-groups", "--inh-caps", _CAPABILITIES, "--ambient-caps", _CAPABILITIES,
-            "--bounding-set", _CAPABILITIES, "/usr/bin/stubby", "-C", path]
+            "--bounding-set", _CAPABILITIES, "/usr/bin/stubby", *["-g"] * setting.daemon, "-C", path]
+
+
+reload = no_reload

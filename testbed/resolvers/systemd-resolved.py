@@ -12,7 +12,7 @@ Lacks: a choice of TCP for the upstream (it falls back to it by itself).
 import pathlib
 import pwd
 
-from resolverkit import Unsupported
+from resolverkit import Unsupported, no_daemon
 import unpacked
 
 _USER = "systemd-resolve"
@@ -49,6 +49,7 @@ exec "$@"
 
 def command(setting):
     """The foreground command line."""
+    no_daemon(setting)
     if setting.upstream_proto == "tcp":
         raise Unsupported("systemd-resolved has no way to ask over TCP alone")
     root = unpacked.package("systemd-resolved", "libsystemd-shared")
@@ -61,6 +62,11 @@ def command(setting):
     return ["unshare", "--mount", "/bin/sh", "-c", _IN_ITS_OWN_RUN, "sh", str(setting.folder),
             _USER, "env", f"LD_LIBRARY_PATH={libraries}", f"SSL_CERT_FILE={setting.certificate}",
             f"{root}/lib/systemd/systemd-resolved"]
+
+
+def reload(_setting, pid):
+    """SIGUSR2 empties its caches; SIGHUP ends it in this version."""
+    return ["/bin/kill", "-USR2", str(pid)]
 
 
 def _write_users(setting):

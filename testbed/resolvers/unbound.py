@@ -20,22 +20,28 @@ server:
     incoming-num-tcp: 200
     outgoing-num-tcp: 50
     tcp-upstream: {tcp}
+    {tls}
 remote-control:
     control-enable: no
 forward-zone:
     name: "."
     forward-addr: {upstream}{port}
-    forward-tls-upstream: {tls}
+    forward-tls-upstream: {forward_tls}
 """
 
 
 def command(setting):
     """The foreground command line."""
     listen = setting.listen if setting.specific else ["0.0.0.0", "::0"]
+    tls = []
+    if setting.client_tls:
+        listen = [*listen, *(f"{one}@853" for one in listen)]
+        certificate, key = setting.server_certificate("unbound")
+        tls = [f'tls-service-pem: "{certificate}"', f'tls-service-key: "{key}"']
     path = setting.write("unbound.conf", _CONFIG.format(
         folder=setting.folder, upstream=setting.upstream,
         port="@853" if setting.upstream_proto == "tls" else "",
-        tls="yes" if setting.upstream_proto == "tls" else "no",
+        forward_tls="yes" if setting.upstream_proto == "tls" else "no", tls="\n    ".join(tls),
         interfaces="\n    ".join(f"interface: {one}" for one in listen),
         tcp="yes" if setting.upstream_proto == "tcp" else "no"))
-    return ["/usr/sbin/unbound", "-d", "-p", "-c", path]
+    return ["/usr/sbin/unbound", *([] if setting.daemon else ["-d"]), "-p", "-c", path]

@@ -77,7 +77,7 @@ static struct attrib_owner owner_of(unsigned client, uint8_t proto)
 
 /* ---- scenarios ---- */
 
-enum { WORDS = 12, LINE = 512, CLIENTS = 8192, THREADS = 16, SOCKETS = 64, LINES = 512 };
+enum { WORDS = 24, LINE = 512, CLIENTS = 8192, THREADS = 16, SOCKETS = 64, LINES = 512 };
 
 struct client {
 	char name[32];
@@ -200,22 +200,29 @@ static void play_reply(struct player *p, char **word)
 	attrib_client_answer(p->table.a, p->now, &m, &o);
 }
 
+static const char *client_of(const struct player *p, const struct attrib_owner *o)
+{
+	const uint8_t *addr = o->flow.client.addr;
+	unsigned at = (unsigned)(addr[1] << 16 | addr[2] << 8 | addr[3]);
+
+	return at < p->clients ? p->client[at].name : "?";
+}
+
 /* Is the decision what stands behind the arrow: NAME[/ID] EVIDENCE, or none? */
 static void check_decision(struct player *p, char **expected, const struct attrib_decision *d)
 {
 	const char *evidence = attrib_evidence_name(d->evidence), *who = "nobody";
-	unsigned id = d->evidence ? d->owner.id : 0, at = 0;
+	unsigned id = d->evidence ? d->owner.id : 0;
 	char got[128], want[128];
 
 	if (!expected[0])
 		stop(p, "what is expected is missing");
 	if (d->evidence) {
-		at = (unsigned)(d->owner.flow.client.addr[1] << 16 |
-				d->owner.flow.client.addr[2] << 8 | d->owner.flow.client.addr[3]);
-		who = at < p->clients ? p->client[at].name : "?";
-		if (d->owner.state != MARK_KNOWN || d->owner.mark != p->client[at].mark)
-			stop(p, "client %s has mark %u, the decision %u", who, p->client[at].mark,
-			     d->owner.mark);
+		who = client_of(p, &d->owner);
+		uint32_t mark = p->client[client_number(p, who)].mark;
+
+		if (d->owner.state != MARK_KNOWN || d->owner.mark != mark)
+			stop(p, "client %s has mark %u, the decision %u", who, mark, d->owner.mark);
 	}
 	bool with_id = strchr(expected[0], '/');
 
@@ -251,6 +258,8 @@ static void play_upstream(struct player *p, char **word)
 
 static void add_records(struct player *p, struct wire *w, char **word)
 {
+	const char *zone = "owner.test";
+
 	for (; *word; word++) {
 		char *value = strchr(*word, '=');
 
@@ -259,16 +268,18 @@ static void add_records(struct player *p, struct wire *w, char **word)
 		if (!value)
 			stop(p, "'%s' is not KIND=NAME or tc", *word);
 		*value++ = '\0';
-		if (strcmp(*word, "cname") == 0)
-			wire_record(w, false, "owner.test", DNS_TYPE_CNAME, value);
+		if (strcmp(*word, "zone") == 0)
+			zone = value;
+		else if (strcmp(*word, "cname") == 0)
+			wire_record(w, false, zone, DNS_TYPE_CNAME, value);
 		else if (strcmp(*word, "dname") == 0)
-			wire_record(w, false, "owner.test", DNS_TYPE_DNAME, value);
+			wire_record(w, false, zone, DNS_TYPE_DNAME, value);
 		else if (strcmp(*word, "ns") == 0)
-			wire_record(w, false, "owner.test", DNS_TYPE_NS, value);
+			wire_record(w, false, zone, DNS_TYPE_NS, value);
 		else if (strcmp(*word, "authority-ns") == 0)
-			wire_record(w, true, "owner.test", DNS_TYPE_NS, value);
+			wire_record(w, true, zone, DNS_TYPE_NS, value);
 		else if (strcmp(*word, "mx") == 0)
-			wire_record(w, false, "owner.test", 15, value);
+			wire_record(w, false, zone, 15, value);
 		else
 			stop(p, "unknown record '%s'", *word);
 	}
@@ -281,7 +292,7 @@ static void play_answer(struct player *p, char **word)
 	struct attrib_socket s;
 
 	if (!word[1] || !word[2] || !word[3] || !word[4])
-		stop(p, "answer SOCKET ID NAME TYPE [cname=NAME ...] [tc]");
+		stop(p, "answer SOCKET ID NAME TYPE [zone=NAME cname=NAME ...] [tc]");
 	s = socket_of(p, word[1]);
 	message_of(p, word + 2, WIRE_QR | (has_word(word + 5, "tc") ? WIRE_TC : 0U), &w);
 	add_records(p, &w, word + 5);
@@ -292,11 +303,15 @@ static void play_answer(struct player *p, char **word)
 static void play_connection(struct player *p, char **word)
 {
 	if (!word[1] || strcmp(word[1], "->") != 0 || !word[2])
-		stop(p, "connection -> yes or no");
-	bool yes = attrib_connection(p->table.a, p->now, &p->turn[p->thread]);
+		stop(p, "connection -> yes, no or a client");
+	struct attrib_turn *turn = &p->turn[p->thread];
+	bool yes = attrib_connection(p->table.a, p->now, turn);
+	const char *got = yes ? "yes" : "no";
 
-	if (strcmp(word[2], yes ? "yes" : "no") != 0)
-		stop(p, "expected '%s', got '%s'", word[2], yes ? "yes" : "no");
+	if (yes && strcmp(word[2], "yes") != 0)
+		got = client_of(p, &turn->owner);
+	if (strcmp(word[2], got) != 0)
+		stop(p, "expected '%s', got '%s'", word[2], got);
 }
 
 static void play_mark(struct player *p, char **word)

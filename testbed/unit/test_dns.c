@@ -312,15 +312,18 @@ struct learned {
 	unsigned count;
 	uint64_t hash[LEARNED];
 	unsigned labels[LEARNED];
+	bool zoned[LEARNED];
+	struct dns_name zone[LEARNED];
 };
 
 static void note(void *ctx, const struct dns_name *name, const struct dns_name *zone)
 {
 	struct learned *l = ctx;
 
-	(void)zone;
-
 	assert_true(l->count < LEARNED);
+	l->zoned[l->count] = zone;
+	if (zone)
+		l->zone[l->count] = *zone;
 	l->hash[l->count] = dns_name_hash(name);
 	l->labels[l->count++] = name->labels;
 }
@@ -375,6 +378,140 @@ static void learned_types(void **state)
 	wire_record(&w, true, "example.net", DNS_TYPE_NS, "ns2.elsewhere.test");
 	wire_record(&w, true, "example.net", 6 /* SOA */, "ns3.example.net");
 	learns(&w, 4, "host.example.net", "example.org", "ns1.example.net", "ns2.elsewhere.test");
+}
+
+/* What zones were told with the names; NULL: none. */
+static void zones(const struct wire *w, unsigned count, ...)
+{
+	struct learned l = learn_from(w);
+	va_list expected;
+
+	assert_int_equal(l.count, count);
+	va_start(expected, count);
+	for (unsigned i = 0; i < count; i++) {
+		const char *zone = va_arg(expected, const char *);
+
+		if (l.zoned[i] != (zone != NULL))
+			fail_msg("name %u has %s zone", i, zone ? "no" : "a");
+		if (!zone)
+			continue;
+		struct dns_message m = parse_question(zone, 1);
+
+		if (!same_name(&l.zone[i], &m.name))
+			fail_msg("the zone of name %u is not %s", i, zone);
+	}
+	va_end(expected);
+}
+
+/* A record whose owner is given in bytes, and whose data are a name. */
+static void record_owned(struct wire *w, const void *owner, size_t n, unsigned type,
+			 const char *target)
+{
+	struct wire data;
+
+	data.len = 0;
+	wire_name(&data, target);
+	wire_bytes(w, owner, n);
+	wire_16(w, type);
+	wire_16(w, 1);
+	wire_16(w, 0);
+	wire_16(w, 60);
+	wire_16(w, (unsigned)data.len);
+	wire_bytes(w, data.bytes, data.len);
+	wire_count(w, true);
+}
+
+/* Of name servers the owner of the record; of others none, whatever was before them. */
+static void zones_of_servers(void **state)
+{
+	static struct wire w;
+
+	(void)state;
+	wire_message(&w, 1, WIRE_QR, "www.example.com", 1);
+	wire_record(&w, false, "www.example.com", DNS_TYPE_CNAME, "www.example.net");
+	wire_record(&w, false, "Example.COM", DNS_TYPE_NS, "ns1.example.com");
+	wire_record(&w, false, "example.com", DNS_TYPE_DNAME, "example.org");
+	wire_record(&w, true, "com", DNS_TYPE_NS, "ns2.example.com");
+	wire_record(&w, true, ".", DNS_TYPE_NS, "ns3.example.com");
+	wire_record(&w, true, "sub.www.example.com", DNS_TYPE_NS, ".");
+	wire_record(&w, true, "www.example.com", DNS_TYPE_CNAME, "x");
+	learns(&w, 7, "www.example.net", "ns1.example.com", "example.org", "ns2.example.com",
+	       "ns3.example.com", ".", "x");
+	zones(&w, 7, NULL, "example.com", NULL, "com", ".", "sub.www.example.com", NULL);
+}
+
+static void zones_compressed(void **state)
+{
+	static const uint8_t whole[] = {0xc0, DNS_HEADER_LEN};
+	static const uint8_t parent[] = {0xc0, DNS_HEADER_LEN + 4};
+	static const uint8_t prefixed[] = {3, 'S', 'u', 'b', 0xc0, DNS_HEADER_LEN + 4};
+	static const uint8_t end[] = {0xc0, DNS_HEADER_LEN + 16}; /* the question's root */
+	static struct wire w;
+
+	(void)state;
+	wire_message(&w, 1, WIRE_QR, "www.example.com", 1);
+	record_owned(&w, whole, sizeof(whole), DNS_TYPE_NS, "a.test");
+	record_owned(&w, parent, sizeof(parent), DNS_TYPE_NS, "b.test");
+	size_t sub = w.len;
+
+	record_owned(&w, prefixed, sizeof(prefixed), DNS_TYPE_NS, "c.test");
+	record_owned(&w, end, sizeof(end), DNS_TYPE_NS, "d.test");
+	const uint8_t twice[] = {1, 'x', 0xc0, (uint8_t)sub}; /* a pointer to a pointer */
+
+	record_owned(&w, twice, sizeof(twice), DNS_TYPE_NS, "e.test");
+	record_owned(&w, twice, sizeof(twice), DNS_TYPE_CNAME, "f.test");
+	learns(&w, 6, "a.test", "b.test", "c.test", "d.test", "e.test", "f.test");
+	zones(&w, 6, "www.example.com", "example.com", "sub.example.com", ".", "x.sub.example.com",
+	      NULL);
+	/* the server's name compressed as well: neither is taken for the other */
+	wire_message(&w, 1, WIRE_QR, "www.example.com", 1);
+	wire_bytes(&w, parent, sizeof(parent));
+	wire_16(&w, DNS_TYPE_NS);
+	wire_16(&w, 1);
+	wire_16(&w, 0);
+	wire_16(&w, 60);
+	wire_16(&w, sizeof(prefixed));
+	wire_bytes(&w, prefixed, sizeof(prefixed));
+	wire_count(&w, true);
+	learns(&w, 1, "sub.example.com");
+	zones(&w, 1, "example.com");
+}
+
+/* A name server whose zone cannot be read is not learned, nor what follows it. */
+static void bad_zones(void **state)
+{
+	static struct wire w;
+
+	(void)state;
+	for (int kind = 0; kind < 4; kind++) {
+		wire_message(&w, 1, WIRE_QR, "www.example.com", 1);
+		record_owned(&w, "\0", 1, DNS_TYPE_NS, "good.test");
+		size_t at = w.len;
+		const uint8_t self[] = {0xc0 | (uint8_t)(at >> 8), (uint8_t)at};
+		const uint8_t forward[] = {0xc0 | (uint8_t)((at + 12) >> 8), (uint8_t)(at + 12)};
+		const uint8_t beyond[] = {0xff, 0xff};
+		const uint8_t loop[] = {1, 'a', 0xc0 | (uint8_t)(at >> 8), (uint8_t)at};
+		const struct {
+			const uint8_t *owner;
+			size_t n;
+		} bad[] = {{self, 2}, {forward, 2}, {beyond, 2}, {loop, 4}};
+
+		record_owned(&w, bad[kind].owner, bad[kind].n, DNS_TYPE_NS, "bad.test");
+		record_owned(&w, "\0", 1, DNS_TYPE_NS, "behind.test");
+		learns(&w, 1, "good.test");
+		zones(&w, 1, ".");
+	}
+	/* the same owner, where nobody wants it, does no harm */
+	wire_message(&w, 1, WIRE_QR, "www.example.com", 1);
+	record_owned(&w, "\xff\xff", 2, DNS_TYPE_CNAME, "alias.test");
+	learns(&w, 1, "alias.test");
+	zones(&w, 1, NULL);
+	/* too long once the pointer is followed */
+	for (unsigned last = 59; last < 62; last++) {
+		question_of_labels(&w, 3, 63, last);
+		record_owned(&w, "\1a\xc0\x0c", 4, DNS_TYPE_NS, "ns.test");
+		assert_int_equal(learn_from(&w).count, last == 59);
+	}
 }
 
 /* Additional records are not looked at: their owners are those of the names before. */
@@ -583,6 +720,9 @@ int main(void)
 		cmocka_unit_test(opcodes),
 		cmocka_unit_test(plausible),
 		cmocka_unit_test(learned_types),
+		cmocka_unit_test(zones_of_servers),
+		cmocka_unit_test(zones_compressed),
+		cmocka_unit_test(bad_zones),
 		cmocka_unit_test(additional_is_ignored),
 		cmocka_unit_test(compressed_names),
 		cmocka_unit_test(compressed_owners),

@@ -121,6 +121,34 @@ static void assert_delivered(const struct delivered *x, const struct delivered *
 	}
 }
 
+struct started {
+	unsigned count, stop_at; /* 0: never */
+	struct {
+		size_t have, offset;
+		uint8_t head[DNS_HEAD_MAX];
+	} start[DELIVERED];
+};
+
+static bool start(void *ctx, const uint8_t *head, size_t have, size_t offset)
+{
+	struct started *d = ctx;
+
+	assert_true(d->count < DELIVERED && have <= DNS_HEAD_MAX);
+	d->start[d->count].have = have;
+	d->start[d->count].offset = offset;
+	memcpy(d->start[d->count].head, head, have);
+	return ++d->count != d->stop_at;
+}
+
+static void walk(struct stream *s, uint8_t *data, size_t n, struct started *d)
+{
+	uint8_t *copy = exact_copy(data, n);
+	struct iovec one = {copy, n};
+
+	stream_walk(s, &one, 1, n, start, d);
+	free(copy);
+}
+
 /* ---- reading ---- */
 
 static void several_in_one(void **state)
@@ -365,6 +393,124 @@ static void tls_of_any_length(void **state)
 	}
 }
 
+/* A ClientHello as it is on the wire: a record, a handshake message in it, and bytes of anything. */
+static void write_hello(uint8_t *at, size_t size, unsigned minor, unsigned record, unsigned body)
+{
+	memset(at, 0, size); /* what follows looks like a header of DNS as well as can be */
+	at[0] = 0x16;
+	at[1] = 0x03;
+	at[2] = (uint8_t)minor;
+	at[3] = (uint8_t)(record >> 8);
+	at[4] = (uint8_t)record;
+	at[5] = 0x01;
+	at[6] = (uint8_t)(body >> 16);
+	at[7] = (uint8_t)(body >> 8);
+	at[8] = (uint8_t)body;
+}
+
+static bool count_start(void *ctx, const uint8_t *head, size_t have, size_t offset)
+{
+	(void)head;
+	(void)have;
+	(void)offset;
+	++*(unsigned *)ctx;
+	return true;
+}
+
+static void count_message(void *ctx, const uint8_t *msg, size_t have, size_t length)
+{
+	(void)msg;
+	(void)have;
+	(void)length;
+	++*(unsigned *)ctx;
+}
+
+/* 16 03 0x | length | 01 00 ..: of each version and length, whichever way it goes, never DNS. */
+static void tls_hello_is_never_dns(void **state)
+{
+	static uint8_t hello[6000];
+
+	(void)state;
+	for (unsigned minor = 0; minor <= 4; minor++) {
+		for (unsigned record = 4; record <= 16384 + 256; record++) {
+			struct iovec one = {hello, sizeof(hello)};
+			struct stream in = {0}, out = {0};
+			unsigned messages = 0;
+
+			/* every other is a hello in several records */
+			write_hello(hello, sizeof(hello), minor, record,
+				    record % 2 ? record - 4 : record + 1000);
+			stream_feed(&in, &store, hello, sizeof(hello), count_message, &messages);
+			stream_walk(&out, &one, 1, sizeof(hello), count_start, &messages);
+			if (!in.alien || !out.alien || messages)
+				fail_msg("a hello of version 3.%u with %u bytes passes", minor,
+					 record);
+		}
+	}
+}
+
+/* What reads as DNS but for the first three bytes; cut at every place of its start. */
+static void tls_hello_in_pieces(void **state)
+{
+	static uint8_t hello[6000];
+	static struct delivered d;
+	static struct wire w;
+
+	(void)state;
+	write_hello(hello, sizeof(hello), 1, 200, 196);
+	for (size_t cut = 0; cut < 40; cut++) {
+		struct stream s = {0};
+
+		d.count = 0;
+		feed(&s, hello, cut, &d);
+		feed(&s, hello + cut, sizeof(hello) - cut, &d);
+		assert_true(s.alien);
+		assert_int_equal(d.count, 0);
+		assert_int_equal(held, 0);
+	}
+	for (unsigned minor = 0; minor <= 4; minor++) {
+		struct stream s = {0};
+
+		wire_message(&w, minor << 8 | 0x11, WIRE_RD, "www.example.com", 1);
+		memset(hello, 0, sizeof(hello));
+		hello[0] = 0x16;
+		hello[1] = 0x03;
+		memcpy(hello + 2, w.bytes, w.len);
+		d.count = 0;
+		feed(&s, hello, sizeof(hello), &d);
+		assert_true(s.alien);
+		assert_int_equal(d.count, 0);
+	}
+}
+
+/* Neither is every message of 0x1603 bytes: with other IDs, or behind a message that is DNS. */
+static void dns_as_long_as_a_hello(void **state)
+{
+	static struct bytes b;
+	static struct delivered d;
+	static struct started started;
+
+	(void)state;
+	for (int behind = 0; behind < 2; behind++) {
+		struct stream s = {0}, out = {0};
+		struct iovec one = {b.at, 0};
+
+		b.len = d.count = 0;
+		if (behind)
+			append_query(&b, 1, "www.example.com");
+		append_long_query(&b, behind ? 0x0101 : 0x0501, 0x1603);
+		feed(&s, b.at, b.len, &d);
+		assert_false(s.alien);
+		assert_int_equal(d.count, behind + 1);
+		assert_int_equal(d.message[behind].length, 0x1603);
+		started = (struct started){0};
+		one.iov_len = b.len;
+		stream_walk(&out, &one, 1, b.len, start, &started);
+		assert_false(out.alien);
+		assert_int_equal(started.count, behind + 1);
+	}
+}
+
 /* After that, nothing that looks like DNS is taken for it. */
 static void alien_for_good(void **state)
 {
@@ -401,6 +547,55 @@ static void odd_message_in_step(void **state)
 	assert_true(s.alien);
 }
 
+/* Each message is judged, not the first alone: what is odd in the middle ends it, in whichever pieces it comes. */
+static void each_message_is_judged(void **state)
+{
+	static const char *const odd[] = {
+		"\x00\x01\x18\x00\x00\x01\x00\x00\x00\x00\x00\x00", /* opcode 3 */
+		"\x00\x01\x78\x00\x00\x01\x00\x00\x00\x00\x00\x00", /* opcode 15 */
+		"\x00\x01\x01\x00\x00\x02\x00\x00\x00\x00\x00\x00", /* two questions */
+		"\x00\x01\x01\x03\x00\x01\x00\x00\x00\x00\x00\x00", /* a query's error */
+		"\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00\x00\x00", /* a query's answer */
+		"\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00",	    /* 11 bytes */
+		"\x00",
+	};
+	static const size_t lengths[] = {12, 12, 12, 12, 12, 11, 1};
+	static struct bytes b;
+	static struct delivered d;
+	static struct started started;
+
+	(void)state;
+	for (size_t kind = 0; kind < COUNT(odd); kind++) {
+		for (unsigned before = 0; before < 4; before++) {
+			b.len = 0;
+			for (unsigned id = 0; id < before; id++)
+				append_query(&b, id, "www.example.com");
+			size_t at = b.len;
+
+			append_message(&b, odd[kind], lengths[kind]);
+			append_query(&b, 9, "www.example.com");
+			for (size_t cut = at; cut <= b.len; cut++) {
+				struct stream s = {0};
+
+				d.count = 0;
+				feed(&s, b.at, cut, &d);
+				feed(&s, b.at + cut, b.len - cut, &d);
+				assert_true(s.alien);
+				assert_int_equal(d.count, before);
+				assert_int_equal(held, 0);
+			}
+			struct stream s = {0};
+
+			started = (struct started){0};
+			walk(&s, b.at, b.len, &started);
+			assert_true(s.alien);
+			assert_int_equal(started.count, before);
+			walk(&s, b.at, b.len, &started); /* for good */
+			assert_int_equal(started.count, before);
+		}
+	}
+}
+
 static void length_of_zero(void **state)
 {
 	static const uint8_t zero[2];
@@ -429,34 +624,6 @@ static void length_of_zero(void **state)
 }
 
 /* ---- writing ---- */
-
-struct started {
-	unsigned count, stop_at; /* 0: never */
-	struct {
-		size_t have, offset;
-		uint8_t head[DNS_HEAD_MAX];
-	} start[DELIVERED];
-};
-
-static bool start(void *ctx, const uint8_t *head, size_t have, size_t offset)
-{
-	struct started *d = ctx;
-
-	assert_true(d->count < DELIVERED && have <= DNS_HEAD_MAX);
-	d->start[d->count].have = have;
-	d->start[d->count].offset = offset;
-	memcpy(d->start[d->count].head, head, have);
-	return ++d->count != d->stop_at;
-}
-
-static void walk(struct stream *s, uint8_t *data, size_t n, struct started *d)
-{
-	uint8_t *copy = exact_copy(data, n);
-	struct iovec one = {copy, n};
-
-	stream_walk(s, &one, 1, n, start, d);
-	free(copy);
-}
 
 /* Three messages pipelined, and where each starts. */
 static size_t pipelined(struct bytes *b, size_t offset[3])
@@ -683,8 +850,12 @@ int main(void)
 		TEST(given_back_on_reset),
 		TEST(alien_protocols),
 		TEST(tls_of_any_length),
+		TEST(tls_hello_is_never_dns),
+		TEST(tls_hello_in_pieces),
+		TEST(dns_as_long_as_a_hello),
 		TEST(alien_for_good),
 		TEST(odd_message_in_step),
+		TEST(each_message_is_judged),
 		TEST(length_of_zero),
 		TEST(walk_pipelined),
 		TEST(walk_every_vector),

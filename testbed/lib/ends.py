@@ -1,0 +1,101 @@
+"""The command lines of a run's programs: what stands around the resolver, and the resolver."""
+
+import pathlib
+
+import firewall
+import plan
+import resolverkit
+import tree
+
+BIN = pathlib.Path(__file__).resolve().parent.parent / "bin"
+
+
+class Ends:
+    """Options in, command lines out."""
+
+    def __init__(self, options, folder, shim):
+        self._options, self._folder, self._shim = options, folder, shim
+        self.recursing = resolverkit.is_recursing(options.resolver)
+        self.encrypted = options.upstream_proto == "tls"
+        self.setting = resolverkit.Setting(
+            folder=folder, upstream=plan.upstream_address(options.upstream_ip),
+            upstream_proto=options.upstream_proto, specific=options.bind == "specific",
+            minimise=options.minimise, daemon=options.daemonise,
+            client_tls=options.client_proto == "tls",
+            socket_mark=firewall.OTHER_OF_SOCKET if options.other_bits == "socket" else 0)
+
+    def _program(self, name, result, *extra):
+        """One of ours; `result` names its ready file and its JSON."""
+        return [BIN / f"{name}.py", "--ready-file", self._folder / f"{result}.ready",
+                "--json", self._folder / f"{result}.json", *extra]
+
+    def upstream(self, result):
+        """The scripted upstream, or the name servers of the tree."""
+        options = self._options
+        if self.recursing:
+            return self._program("authority", result, "--family", str(options.upstream_ip))
+        tls = ["--tls", self._folder / resolverkit.CERTIFICATE] if self.encrypted else []
+        arrivals = ["--keep-arrivals"] if options.uplinks > 1 or options.one_flow_per_mark else []
+        return self._program("upstream", result, "--listen", plan.upstream_address(4), "--listen",
+                             plan.upstream_address(6), *tls, *arrivals)
+
+    def witness(self):
+        """The judge of what leaves."""
+        timed = ["--threshold", "1"] if self.recursing or self.encrypted else []
+        timed += ["--keep-others"] * self.recursing + ["--keep-encrypted"] * self.encrypted
+        if self._options.other_bits:
+            bits = (firewall.OTHER_OF_SOCKET if self._options.other_bits == "socket"
+                    else firewall.OTHER_OF_OUTPUT)
+            timed += ["--other-mask", hex(firewall.OTHER_MASK), "--other-bits", hex(bits)]
+        return self._program("witness", "witness", "--mask", self._options.mask, *timed,
+                             "--receive-buffer", str(self._options.witness_buffer))
+
+    def resolver(self):
+        """The bare and the shimmed command line differ in nothing but the preload."""
+        if self.recursing and self.encrypted:
+            raise resolverkit.Unsupported("no name server of the tree speaks TLS")
+        preload = [f"LD_PRELOAD={self._shim}"] if self._shim else []
+        return ["env", *self._options.env, *preload,
+                *resolverkit.load(self._options.resolver).command(self.setting)]
+
+    def reload(self, pid):
+        """The command that has the resolver load anew, or None where nothing does."""
+        module = resolverkit.load(self._options.resolver)
+        if hasattr(module, "reload"):
+            return module.reload(self.setting, pid)
+        return ["/bin/kill", "-HUP", str(pid)]
+
+    def _server(self):
+        family = self._options.client_ip
+        if self._options.via != "direct":
+            return plan.CAPTURED[family]
+        return plan.resolver_address(family)
+
+    def _port(self):
+        if self._options.via == "dnat":
+            return plan.CAPTURED_PORT
+        return plan.TLS_PORT if self._options.client_proto == "tls" else plan.PORT
+
+    def probe(self):
+        """Waits until the resolver answers; not by way of a translated port."""
+        dnat = self._options.via == "dnat"
+        server = plan.resolver_address(self._options.client_ip) if dnat else self._server()
+        extra = ["--tcp"] if self._options.client_proto == "tcp" else []
+        if self.recursing:
+            extra += ["--zone", tree.READY_ZONE]
+        return [BIN / "probe.py", "--server", server, *extra]
+
+    def clients(self, result, first_serial):
+        """All the clients' queries."""
+        options = self._options
+        return [BIN / "clients.py", "--json", self._folder / f"{result}.json",
+                "--server", self._server(), "--port", str(self._port()),
+                "--ip", str(options.client_ip), "--first-serial", str(first_serial),
+                "--proto", options.client_proto, "--queries", str(options.queries),
+                "--clients", str(options.clients), "--in-flight", str(options.in_flight),
+                "--directives", options.directives, "--qtypes", options.qtypes,
+                "--same", str(options.same), "--tcp-pipeline", str(options.tcp_pipeline),
+                "--timeout", str(options.timeout), "--retries", str(options.retries),
+                "--seed", str(options.seed + first_serial),
+                *(["--tree", options.zones] if self.recursing else []),
+                *(["--keep-waits"] if self.encrypted else [])]

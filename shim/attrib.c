@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-	SHARDS = 8,
+	SHARDS = 8,	 /* a power of two */
 	ENTRIES_PER = 2, /* entries a unit of capacity: client queries, their upstream queries,
 			       learned names */
 	LINKS_PER = 8,	 /* an entry of a name of n labels needs n + 1 */
@@ -91,6 +91,8 @@ struct attrib {
 	_Atomic uint32_t waiting; /* client queries that wait, in all shards together */
 	/* how often a turn named the same owner as better evidence, and not */
 	_Atomic uint32_t turn_right, turn_wrong;
+	_Atomic uint64_t
+		newest; /* the client query entered last: a reference in one word, see pack */
 	struct servers servers;
 	struct shard shard[SHARDS];
 };
@@ -655,6 +657,18 @@ static uint32_t owner_state(const struct attrib *a, const struct attrib_owner *o
 	return ref_state(a, owner->ref);
 }
 
+static uint64_t pack(struct attrib_ref ref)
+{
+	return (uint64_t)ref.tag << 32 | (uint64_t)ref.shard << 28 | ref.index;
+}
+
+static struct attrib_ref unpack(uint64_t word)
+{
+	return (struct attrib_ref){.tag = (uint32_t)(word >> 32),
+				   .shard = (uint8_t)(word >> 28 & (SHARDS - 1)),
+				   .index = (uint32_t)word & ((1U << 28) - 1)};
+}
+
 /* The entry that a reference means, where it lies in this very shard and still lives. */
 static uint32_t ref_in(const struct attrib *a, const struct shard *s, struct attrib_ref ref)
 {
@@ -690,6 +704,7 @@ static void enter_query(struct attrib *a, struct shard *s, uint32_t now,
 	who->ref = ref_to(a, s, i);
 	s->entries[i].owner = *who;
 	s->entries[i].question = question_hash(hash, query->qtype);
+	atomic_store_explicit(&a->newest, pack(who->ref), memory_order_relaxed);
 	atomic_fetch_add_explicit(&a->waiting, 1, memory_order_relaxed);
 	key_insert(s, i, key);
 	link_make(s, i, s->entries[i].question, LIST_FRESH);
@@ -1083,6 +1098,19 @@ static bool choose_turn(struct choice *c)
 	c->decision->evidence = ATTRIB_TURN;
 	c->decision->owner = c->turn->owner;
 	return true;
+}
+
+bool attrib_newest(struct attrib *a, uint32_t now, struct attrib_owner *owner)
+{
+	struct attrib_ref ref = unpack(atomic_load_explicit(&a->newest, memory_order_relaxed));
+	struct shard *s = enter(a, ref.shard, now);
+	uint32_t i = ref_in(a, s, ref);
+	bool waits = i && s->entries[i].class == CLASS_WAITING;
+
+	if (waits)
+		*owner = s->entries[i].owner;
+	shard_unlock(s);
+	return waits;
 }
 
 bool attrib_connection(const struct attrib *a, uint32_t now, struct attrib_turn *turn)

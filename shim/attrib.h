@@ -152,6 +152,12 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
  */
 bool attrib_connection(const struct attrib *a, uint32_t now, struct attrib_turn *turn);
 
+/**
+ * The client that began to wait last, where it still does: for what serves all who wait at once, such as the making of
+ * an encrypted connection.
+ */
+bool attrib_newest(struct attrib *a, uint32_t now, struct attrib_owner *owner);
+
 /** A message came in, and joins the thread's turn. owner: its owner, NULL where it has none. */
 void attrib_turn_add(struct attrib_turn *turn, const struct attrib_owner *owner);
 

@@ -101,11 +101,16 @@ uint32_t decide_query(struct thread *t, struct attrib_socket socket,
 	return mark;
 }
 
-uint32_t decide_connection(struct thread *t)
+uint32_t decide_connection(struct thread *t, bool shared)
 {
+	uint32_t now = thread_now_ms();
+	struct attrib_owner owner;
+
 	gather(t);
-	if (!attrib_connection(shim.attrib, thread_now_ms(), &t->turn))
+	if (attrib_connection(shim.attrib, now, &t->turn))
+		owner = t->turn.owner;
+	else if (!shared || !attrib_newest(shim.attrib, now, &owner))
 		return shim.config.default_mark;
-	know_mark(&t->turn.owner);
-	return mark_of(&t->turn.owner);
+	know_mark(&owner);
+	return mark_of(&owner);
 }

@@ -18,7 +18,10 @@ uint32_t decide_query(struct thread *t, struct attrib_socket socket,
 
 /**
  * The mark of a connection, or of bytes on one, whose question is not known (yet): the thread's turn alone can tell.
+ *
+ * @param shared  the connection is for all who wait at once (DNS over TLS): where the turn says nothing, the mark of
+ *                one of them
  */
-uint32_t decide_connection(struct thread *t);
+uint32_t decide_connection(struct thread *t, bool shared);
 
 #endif

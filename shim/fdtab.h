@@ -45,6 +45,7 @@ enum {
 	FD_LIVE = 1 << 18,     /* TCP: a query's bytes have been handed to the kernel */
 	FD_PROMPT = 1 << 19,   /* TCP: what is written is sent at once */
 	FD_ACCEPTED = 1 << 21, /* TCP: a client made it, as far as we know */
+	FD_TLS = 1 << 22,      /* TCP: to the port of DNS over TLS */
 	FD_FIRST = 1 << 20,    /* CONNMARK_STREAM=first: the connection has its mark for good */
 };
 /* clang-format on */

@@ -245,13 +245,26 @@ ssize_t tx_send(int fd, const struct msghdr *app, int flags, tx_plain_fn *plain,
 
 /* ---- connect ---- */
 
-static enum marking before_tcp(struct thread *t, int fd, struct fd_state *st)
+/* RFC 7858: a connection to this port is made for TLS, and one of few that all clients' queries share. */
+bool tx_is_tls_port(const struct sockaddr *to, socklen_t len)
 {
+	enum { PORT_DOMAIN_S = 853 };
+	struct endpoint end;
+
+	return to && endpoint_from(&end, to, len) && end.port == htons(PORT_DOMAIN_S);
+}
+
+static enum marking before_tcp(struct thread *t, int fd, struct fd_state *st,
+			       const struct sockaddr *to, socklen_t len)
+{
+	bool tls = tx_is_tls_port(to, len);
+
 	if (fd_flags(st) & FD_LIVE) /* the answer to an earlier connect, asked for again */
 		return MARK_DONE;
-	fd_set_flags(st, FD_SENT);
-	return shim.config.dry_run ? MARK_DONE
-				   : mark_socket(fd, st, mark_for(fd, st, decide_connection(t)));
+	fd_set_flags(st, FD_SENT | (tls ? FD_TLS : 0));
+	return shim.config.dry_run
+		       ? MARK_DONE
+		       : mark_socket(fd, st, mark_for(fd, st, decide_connection(t, tls)));
 }
 
 int tx_connect(int fd, const struct sockaddr *to, socklen_t len)
@@ -263,7 +276,7 @@ int tx_connect(int fd, const struct sockaddr *to, socklen_t len)
 	if (!st)
 		return REAL(connect)(fd, to, len);
 	bool udp = is_udp(st);
-	enum marking marking = udp ? MARK_DONE : before_tcp(t, fd, st);
+	enum marking marking = udp ? MARK_DONE : before_tcp(t, fd, st, to, len);
 
 	thread_leave(t);
 	if (marking == MARK_STALE) {

@@ -77,6 +77,9 @@ void tx_answered(struct thread *t, const struct attrib_owner *who, const uint8_t
 /** Did the kernel refuse the mark, and not a firewall the packet? Looks at errno; n: what the call returned. */
 bool tx_refused_mark(ssize_t n);
 
+/** Is this where DNS over TLS is served? */
+bool tx_is_tls_port(const struct sockaddr *to, socklen_t len);
+
 /** One write on a TCP connection (tx_stream.c). */
 ssize_t tx_stream(int fd, struct fd_state *st, const struct msghdr *app, int flags,
 		  tx_plain_fn *plain, void *ctx);

@@ -57,14 +57,15 @@ static bool message_starts(void *ctx, const uint8_t *head, size_t have, size_t o
 				   ? decide_query(out->t,
 						  (struct attrib_socket){out->fd, fd_gen(out->st)},
 						  &parsed)
-				   : decide_connection(out->t));
+				   : decide_connection(out->t, fd_flags(out->st) & FD_TLS));
 }
 
 /* What cannot be read here was perhaps seen in the clear before (tls.c). */
 static uint32_t mark_of_unread(struct outgoing *out)
 {
 	out->plain = out->t->plain;
-	return out->plain ? out->t->plain_mark : decide_connection(out->t);
+	return out->plain ? out->t->plain_mark
+			  : decide_connection(out->t, fd_flags(out->st) & FD_TLS);
 }
 
 static void look_ahead(struct outgoing *out, const struct iovec *iov, size_t count, size_t total)
@@ -257,8 +258,10 @@ ssize_t tx_stream(int fd, struct fd_state *st, const struct msghdr *app, int fla
 
 	if (!total)
 		return plain(ctx);
-	if (!(fd_flags(st) & (FD_SENT | FD_ACCEPTED)))
-		fd_set_flags(st, FD_SENT); /* made by TCP Fast Open: there was no connect */
+	if (!(fd_flags(st) &
+	      (FD_SENT | FD_ACCEPTED))) /* made by TCP Fast Open: there was no connect */
+		fd_set_flags(st, FD_SENT | (tx_is_tls_port(app->msg_name, app->msg_namelen) ? FD_TLS
+											    : 0));
 	if (!prepare(&out, app->msg_iov, app->msg_iovlen, total, flags))
 		return -1;
 	if (out.limit < total)

@@ -2,7 +2,7 @@
 """Asks many DNS questions from many client addresses at once and checks each answer.
 
 Every query spells in its name the mark of the client which asks it (lib/names.py). UDP queries
-have a fresh socket each, like those of a stub resolver; over TCP there is one connection for
+have a fresh socket each, like those of a stub resolver; over TCP and TLS there is one connection for
 every --tcp-pipeline queries. A truncated UDP answer is asked again over TCP, as stubs do.
 
 The result is a JSON object:
@@ -32,6 +32,7 @@ import dnswire
 import names
 import plan
 import programs
+import tlsclient
 import tree
 
 IP_BIND_ADDRESS_NO_PORT = 24
@@ -80,6 +81,7 @@ class Exchange:
         self.sock = None
         self.received = bytearray()
         self.pending = bytearray()
+        self.tls = None                 # a tlsclient.Session
 
 
 class Workload:
@@ -114,7 +116,8 @@ class Workload:
 
     def _singles(self):
         left = self._options.queries
-        per_socket = self._options.tcp_pipeline if self._options.proto == "tcp" else 1
+        over_tcp = self._options.proto != "udp"
+        per_socket = self._options.tcp_pipeline if over_tcp else 1
         for mark in itertools.cycle(self._marks):
             if left <= 0:
                 return
@@ -126,7 +129,7 @@ class Workload:
                     query = self._query(name, query.qtype)
                 queries[query.ident] = query
             left -= len(queries)
-            yield Exchange(mark, queries.values(), self._options.proto == "tcp")
+            yield Exchange(mark, queries.values(), over_tcp)
 
     def _groups(self):
         marks, size = list(self._marks), self._options.same
@@ -137,7 +140,7 @@ class Workload:
             name = self._name(b"any%dto%d" % (group[0], group[-1]), next(self._serial))
             qtype = self._random.choice(self._types)
             for mark in group:
-                yield Exchange(mark, [self._query(name, qtype)], self._options.proto == "tcp")
+                yield Exchange(mark, [self._query(name, qtype)], self._options.proto != "udp")
 
 
 class Clients:
@@ -194,8 +197,9 @@ class Clients:
         for query in exchange.waiting.values():
             query.sent = query.sent or now
         if exchange.over_tcp:
-            exchange.pending = bytearray(b"".join(
-                dnswire.framed(query.wire) for query in exchange.waiting.values()))
+            queries = b"".join(dnswire.framed(query.wire) for query in exchange.waiting.values())
+            exchange.tls = tlsclient.Session(queries) if self._options.proto == "tls" else None
+            exchange.pending = bytearray(exchange.tls.output() if exchange.tls else queries)
             self._selector.modify(exchange.sock, selectors.EVENT_READ | selectors.EVENT_WRITE,
                                   exchange)
             return
@@ -240,13 +244,24 @@ class Clients:
         if not exchange.over_tcp:
             self._answer(exchange, data)
         elif data:
-            exchange.received += data
+            exchange.received += self._decrypted(exchange, data)
             for message in dnswire.take_frames(exchange.received):
                 self._answer(exchange, message)
         else:
             self._broken(exchange, None)
         if not exchange.waiting:
             self._close(exchange)
+
+    def _decrypted(self, exchange, data):
+        """The plain bytes; what TLS wants to say to them is sent."""
+        if not exchange.tls:
+            return data
+        plain = exchange.tls.take(data)
+        exchange.pending += exchange.tls.output()
+        if exchange.pending:
+            self._selector.modify(exchange.sock, selectors.EVENT_READ | selectors.EVENT_WRITE,
+                                  exchange)
+        return plain
 
     def _broken(self, exchange, error):
         """An ICMP error on UDP only counts; a TCP connection is over, and may be tried again."""
@@ -354,7 +369,7 @@ def arguments():
     parser.add_argument("--server", required=True, metavar="ADDRESS")
     parser.add_argument("--port", type=int, default=plan.PORT)
     parser.add_argument("--ip", type=int, choices=(4, 6), default=4)
-    parser.add_argument("--proto", choices=("udp", "tcp"), default="udp")
+    parser.add_argument("--proto", choices=("udp", "tcp", "tls"), default="udp")
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--clients", type=int, default=plan.MAX_CLIENTS)
     parser.add_argument("--in-flight", type=int, default=64, help="queries waiting, over all")

@@ -8,7 +8,7 @@ Lacks: threads (see kresd-two), and IP_PKTINFO on its wildcard sockets. Four tim
 all queries together, make it give its only forwarder up for a while: then it answers SERVFAIL.
 """
 
-from resolverkit import no_daemon
+from resolverkit import no_daemon, no_reload
 
 _CONFIG = """\
 log_target('stderr')
@@ -27,15 +27,6 @@ policy.add(policy.all({forward}))
 
 _TLS = """\
 net.tls('{}', '{}')
-"""
-
-_CONTROL = """\
-import socket, sys
-control = socket.socket(socket.AF_UNIX)
-control.settimeout(10)
-control.connect(sys.argv[1])
-control.sendall(b"cache.clear()\\n")
-sys.exit(b"count" not in control.recv(4096))
 """
 
 _FORWARD = {
@@ -61,6 +52,4 @@ def command(setting):
     return ["/usr/sbin/kresd", "-n", "-c", path, str(setting.folder)]
 
 
-def reload(setting, pid):
-    """By its control socket: there is no other way, and SIGHUP ends it."""
-    return ["/usr/bin/python3", "-c", _CONTROL, f"{setting.folder}/control/{pid}"]
+reload = no_reload

@@ -24,6 +24,8 @@ upstream_recursive_servers:
 """
 
 _TRANSPORTS = {"udp": ("UDP", "TCP"), "tcp": ("TCP",), "tls": ("TLS",)}
+# Its process id goes to /run, where the dropped user may not write.
+_OWN_RUN = 'mount -t tmpfs -o mode=1777 tmpfs /run && exec "$@"'
 _DYNAMIC_USER = "61999"         # systemd.exec(5): dynamic users are 61184 to 65519
 _CAPABILITIES = "-all,+net_bind_service,+net_admin"
 
@@ -35,7 +37,8 @@ def command(setting):
     path = setting.write("stubby.yml", _CONFIG.format(
         transports="\n".join(transports), upstream=setting.upstream,
         listen="\n".join(f"  - {one}" for one in listen)))
-    return ["/usr/bin/setpriv", "--reuid", _DYNAMIC_USER, "--regid", _DYNAMIC_USER,
+    detached = ["unshare", "--mount", "/bin/sh", "-c", _OWN_RUN, "sh"] if setting.daemon else []
+    return [*detached, "/usr/bin/setpriv", "--reuid", _DYNAMIC_USER, "--regid", _DYNAMIC_USER,
             "--clear-groups", "--inh-caps", _CAPABILITIES, "--ambient-caps", _CAPABILITIES,
             "--bounding-set", _CAPABILITIES, "/usr/bin/stubby", *["-g"] * setting.daemon, "-C", path]
 

@@ -108,16 +108,15 @@ static void clear_stale(int fd, struct fd_state *st, struct tx_datagram *out)
 }
 
 void tx_prepare(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
-		void *control, size_t size, struct tx_datagram *out)
+		void *control, size_t size, uint8_t scratch[DNS_HEAD_MAX], struct tx_datagram *out)
 {
-	uint8_t scratch[DNS_HEAD_MAX];
-	const uint8_t *msg;
-	size_t end = question_of(app, scratch, &msg);
 	struct dns_message query;
 
 	out->changed = out->refused = false;
-	out->meaning = !end ? TX_NOTHING : msg[2] & 0x80 ? TX_ANSWER : TX_QUERY;
-	if (out->meaning == TX_QUERY && dns_parse(attrib_key(shim.attrib), msg, end, &query))
+	out->end = question_of(app, scratch, &out->question_at);
+	out->meaning = !out->end ? TX_NOTHING : out->question_at[2] & 0x80 ? TX_ANSWER : TX_QUERY;
+	if (out->meaning == TX_QUERY &&
+	    dns_parse(attrib_key(shim.attrib), out->question_at, out->end, &query))
 		query_leaves(t, fd, st, app, &query, control, size, out);
 	else if (out->meaning == TX_NOTHING)
 		clear_stale(fd, st, out);
@@ -152,25 +151,22 @@ void tx_answered(struct thread *t, const struct attrib_owner *who, const uint8_t
 		attrib_client_answer(shim.attrib, thread_now_ms(), &answer, who);
 }
 
-void tx_answer_left(int fd, struct fd_state *st, const struct msghdr *app)
+void tx_answer_left(int fd, struct fd_state *st, const struct msghdr *app,
+		    const struct tx_datagram *d)
 {
 	struct thread *t = thread_enter();
 	struct endpoint client = {.family = 0};
-	uint8_t scratch[DNS_HEAD_MAX];
-	const uint8_t *msg;
-	size_t end = t ? question_of(app, scratch, &msg) : 0;
 
-	if (end) {
-		if (!(fd_flags(st) & FD_ANSWERED))
-			fd_set_flags(st, FD_ANSWERED);
-		if (app->msg_name)
-			endpoint_from(&client, app->msg_name, app->msg_namelen);
-		else if (sock_ends(fd, st))
-			client = st->peer;
-		tx_client_answered(t, fd, st, &client, IPPROTO_UDP, msg, end);
-	}
-	if (t)
-		thread_leave(t);
+	if (!t)
+		return;
+	if (!(fd_flags(st) & FD_ANSWERED))
+		fd_set_flags(st, FD_ANSWERED);
+	if (app->msg_name)
+		endpoint_from(&client, app->msg_name, app->msg_namelen);
+	else if (sock_ends(fd, st))
+		client = st->peer;
+	tx_client_answered(t, fd, st, &client, IPPROTO_UDP, d->question_at, d->end);
+	thread_leave(t);
 }
 
 /* ---- one datagram ---- */
@@ -210,10 +206,11 @@ static ssize_t send_datagram(struct thread *t, int fd, struct fd_state *st,
 			     const struct msghdr *app, int flags, tx_plain_fn *plain, void *ctx)
 {
 	_Alignas(struct cmsghdr) char control[TX_CONTROL];
+	uint8_t scratch[DNS_HEAD_MAX];
 	struct tx_datagram d;
 	int saved = errno;
 
-	tx_prepare(t, fd, st, app, control, sizeof(control), &d);
+	tx_prepare(t, fd, st, app, control, sizeof(control), scratch, &d);
 	thread_leave(t);
 	if (d.refused) {
 		errno = EPERM;
@@ -224,7 +221,7 @@ static ssize_t send_datagram(struct thread *t, int fd, struct fd_state *st,
 
 	if (d.meaning == TX_ANSWER && n >= 0) {
 		saved = errno;
-		tx_answer_left(fd, st, app);
+		tx_answer_left(fd, st, app, &d);
 		errno = saved;
 	}
 	return n;

@@ -51,20 +51,28 @@ enum tx_meaning {
 /* One datagram on its way. */
 struct tx_datagram {
 	enum tx_meaning meaning;
-	bool refused;	   /* it must not leave: its socket bears another client's mark */
-	bool changed;	   /* msg is to be sent in place of the program's */
-	struct msghdr msg; /* with the mark among its control messages */
+	size_t end;		    /* where its question ends; 0: it has none */
+	const uint8_t *question_at; /* the message up to there */
+	bool refused;		    /* it must not leave: its socket bears another client's mark */
+	bool changed;		    /* msg is to be sent in place of the program's */
+	struct msghdr msg;	    /* with the mark among its control messages */
 };
 
 /** The state of a descriptor that sends something of ours, and the thread entered; NULL: straight through. */
 struct fd_state *tx_begin(struct thread **t, int fd);
 
-/** Looks at a datagram and, where it is an upstream query, gives it its mark. control: room for that. */
+/**
+ * Looks at a datagram and, where it is an upstream query, gives it its mark.
+ *
+ * @param control, size  room for its control messages and the mark
+ * @param scratch        room for its start, where that lies in pieces
+ */
 void tx_prepare(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
-		void *control, size_t size, struct tx_datagram *out);
+		void *control, size_t size, uint8_t scratch[DNS_HEAD_MAX], struct tx_datagram *out);
 
 /** A datagram that is a client's answer has left. */
-void tx_answer_left(int fd, struct fd_state *st, const struct msghdr *app);
+void tx_answer_left(int fd, struct fd_state *st, const struct msghdr *app,
+		    const struct tx_datagram *d);
 
 /** A client was answered: it waits no longer. msg, end: up to the end of the question. */
 void tx_client_answered(struct thread *t, int fd, const struct fd_state *st,

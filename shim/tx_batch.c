@@ -20,7 +20,8 @@ struct batch {
 	bool changed; /* some message differs from the program's */
 	bool refused; /* the message behind the last must not leave */
 	struct mmsghdr headers[BATCH_MAX];
-	enum tx_meaning meaning[BATCH_MAX];
+	struct tx_datagram datagram[BATCH_MAX];
+	uint8_t start[BATCH_MAX][DNS_HEAD_MAX];
 	_Alignas(struct cmsghdr) char control[BATCH_MAX][BATCH_CONTROL];
 };
 
@@ -32,20 +33,19 @@ static unsigned prepare(struct batch *b, const struct mmsghdr *vec, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		const struct msghdr *app = &vec[i].msg_hdr;
-		struct tx_datagram d;
+		struct tx_datagram *d = &b->datagram[i];
 
 		if (app->msg_controllen > BATCH_CONTROL - CMSG_MARK_SPACE && i)
 			return i;
-		tx_prepare(b->t, b->fd, b->st, app, b->control[i], BATCH_CONTROL, &d);
-		if (d.refused) {
+		tx_prepare(b->t, b->fd, b->st, app, b->control[i], BATCH_CONTROL, b->start[i], d);
+		if (d->refused) {
 			b->refused = true;
 			return i;
 		}
-		b->meaning[i] = d.meaning;
 		b->headers[i] = vec[i];
-		if (d.changed)
-			b->headers[i].msg_hdr = d.msg;
-		b->changed |= d.changed;
+		if (d->changed)
+			b->headers[i].msg_hdr = d->msg;
+		b->changed |= d->changed;
 		if (app->msg_controllen > BATCH_CONTROL - CMSG_MARK_SPACE)
 			return 1;
 	}
@@ -84,8 +84,8 @@ static void note_answers(struct batch *b, const struct mmsghdr *vec, int sent)
 	int saved = errno;
 
 	for (int i = 0; i < sent; i++)
-		if (b->meaning[i] == TX_ANSWER)
-			tx_answer_left(b->fd, b->st, &vec[i].msg_hdr);
+		if (b->datagram[i].meaning == TX_ANSWER)
+			tx_answer_left(b->fd, b->st, &vec[i].msg_hdr, &b->datagram[i]);
 	errno = saved;
 }
 

@@ -82,7 +82,7 @@ class Run:
         """Everything in its order: the witness sees the resolver from its first packet on."""
         before = firewall.logged(self._network, self._options.rules)
         upstreams = self._upstreams()
-        flow_watch = self._watch_flows() if self._options.one_flow_per_mark else None
+        flow_watch = self._watch_flows() if self._options.watch_flows else None
         witness = self._start("witness", self._network.resolver, self._ends.witness(), ready=True)
         resolver = self._resolver()
         self._probe()

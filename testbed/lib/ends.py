@@ -35,7 +35,7 @@ class Ends:
         if self.recursing:
             return self._program("authority", result, "--family", str(options.upstream_ip))
         tls = ["--tls", self._folder / resolverkit.CERTIFICATE] if self.encrypted else []
-        arrivals = ["--keep-arrivals"] if options.uplinks > 1 or options.one_flow_per_mark else []
+        arrivals = ["--keep-arrivals"] if options.uplinks > 1 or options.watch_flows else []
         return self._program("upstream", result, "--listen", plan.upstream_address(4), "--listen",
                              plan.upstream_address(6), *tls, *arrivals)
 

@@ -107,8 +107,7 @@ def unmet(record, expectation, bare=None):
     if expectation == "bare-unmarked" or (expectation and record is bare):
         return unmet_unmarked(record)
     if expectation == "right":
-        return (unmet_right(record, bare) + unmet_life(record, bare)
-                + unmet_arrival(record))
+        return unmet_right(record, bare) + unmet_life(record, bare) + unmet_arrival(record)
     return []
 
 

@@ -33,7 +33,7 @@ def command(setting):
     lines = [f'addLocal("{one}", {{reusePort=true}})' for one in bound * 2]
     if setting.client_tls:
         certificate, key = setting.server_certificate("_dnsdist")
-        lines += [f'addTLSLocal("{one.removesuffix(":53")}:853", "{certificate}", "{key}")'
+        lines += [f'addTLSLocal("{one.removesuffix(":53")}:853", "{certificate}", "{key}", {{maxInFlight=100}})'
                   for one in bound]
     path = setting.write("dnsdist.conf", _CONFIG.format(
         listen="\n".join(lines),

@@ -17,6 +17,7 @@ enum {
 		4, /* of the entries: two for clients, one for upstream queries, one for learned names */
 	CLIENT_SHARES = 2,
 	ANCESTORS_MAX = 36, /* the deepest names in use: ip6.arpa has 34 labels */
+	BEFORE_SCAN = 8,    /* of learned names whose owners were answered, as many are looked at */
 	INSERT_SCAN = 16,   /* how far back the place of a charged client is looked for */
 	TURN_TRUST = 16,    /* decisions that a thread's turn must have foretold before it counts as
 			       evidence */
@@ -851,27 +852,27 @@ static bool choose_link(struct choice *c, uint32_t link, enum attrib_evidence ev
 	return link && choose_entry(c, c->s->links[link].entry, evidence);
 }
 
-/* The client query that this thread received last, where it lies in this shard and waits. */
-static uint32_t own_entry(const struct choice *c)
+/* A reference's link to a node of this shard, where it waits and has one. */
+static uint32_t link_of(const struct choice *c, struct attrib_ref ref, uint32_t node)
 {
-	if (!c->turn || !c->turn->owned || !c->turn->messages)
+	uint32_t entry = ref_in(c->a, c->s, ref);
+
+	if (!entry || c->s->entries[entry].class != CLASS_WAITING)
 		return 0;
-	uint32_t i = ref_in(c->a, c->s, c->turn->owner.ref);
-
-	if (!i)
-		i = ref_in(c->a, c->s, c->turn->owner.tld);
-	return i && c->s->entries[i].class == CLASS_WAITING ? i : 0;
-}
-
-/* That query's link to a node, if it has one: is it among those that hang there? */
-static uint32_t own_link(const struct choice *c, uint32_t node)
-{
-	uint32_t entry = own_entry(c);
-
-	for (uint32_t i = entry ? c->s->entries[entry].links : 0; i; i = c->s->links[i].next)
+	for (uint32_t i = c->s->entries[entry].links; i; i = c->s->links[i].next)
 		if (c->s->links[i].node == node)
 			return i;
 	return 0;
+}
+
+/* The same of what this thread received last: is its owner among those that hang there? */
+static uint32_t own_link(const struct choice *c, uint32_t node)
+{
+	if (!c->turn || !c->turn->owned || !c->turn->messages)
+		return 0;
+	uint32_t link = link_of(c, c->turn->owner.ref, node);
+
+	return link ? link : link_of(c, c->turn->owner.tld, node);
 }
 
 /* Moves a client query behind those that have not been charged yet, for its own question and name
@@ -950,15 +951,16 @@ static bool choose_learned(struct choice *c, uint32_t node, enum attrib_evidence
 	return false;
 }
 
+/* They lie there as they were found, so in no order of age: any that was answered a moment ago will do. */
 static bool choose_learned_before(struct choice *c, uint32_t node)
 {
-	uint32_t i = c->s->nodes[node].list[LIST_LEARNED_BEFORE].newest;
+	struct shard *s = c->s;
+	uint32_t i = s->nodes[node].list[LIST_LEARNED_BEFORE].newest;
 
-	/* the newest was moved there last: the others are as old or older */
-	return i &&
-	       owner_state(c->a, &c->s->entries[c->s->links[i].entry].owner, c->now) ==
-		       TAG_ANSWERED &&
-	       choose_link(c, i, ATTRIB_ANSWERED);
+	for (int n = 0; i && n < BEFORE_SCAN; n++, i = s->links[i].older)
+		if (owner_state(c->a, &s->entries[s->links[i].entry].owner, c->now) == TAG_ANSWERED)
+			return choose_link(c, i, ATTRIB_ANSWERED);
+	return false;
 }
 
 static bool choose_beneath(struct choice *c, uint32_t node)
@@ -1113,15 +1115,18 @@ bool attrib_newest(struct attrib *a, uint32_t now, struct attrib_owner *owner)
 	return waits;
 }
 
-bool attrib_connection(const struct attrib *a, uint32_t now, struct attrib_turn *turn)
+bool attrib_connection(const struct attrib *a, uint32_t now, struct attrib_turn *turn,
+		       struct attrib_owner *owner)
 {
 	/* Measured with BIND, kresd and PowerDNS: the connection is made in the turn of the truncated answer. */
-	if (turn->messages && turn->owned && turn->truncated == 1) {
+	if (turn->messages && turn->truncated == 1) {
 		turn->truncated = 0;
-		return owner_state(a, &turn->owner, now) == TAG_WAITING;
+		*owner = turn->truncated_owner;
+		return owner_state(a, owner, now) == TAG_WAITING;
 	}
 	if (!turn_speaks(turn) || owner_state(a, &turn->owner, now) != TAG_WAITING)
 		return false;
+	*owner = turn->owner;
 	return turn_trusted(a) || atomic_load_explicit(&a->waiting, memory_order_relaxed) == 1;
 }
 
@@ -1239,7 +1244,7 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 			    const uint8_t *msg, size_t len, struct attrib_socket socket,
 			    struct attrib_turn *turn)
 {
-	struct learning l = {.a = a, .now = now, .question = &answer->name};
+	struct learning l = {.a = a, .now = now, .question = &answer->name, .owner = {.fd = -1}};
 	struct shard *s = enter(a, shard_of(&answer->name, 0), now);
 	uint32_t i = key_find(s, upstream_key(a, answer, socket));
 
@@ -1250,8 +1255,10 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 	}
 	shard_unlock(s);
 	attrib_turn_add(turn, i ? &l.owner : NULL);
-	if (turn && i && answer->truncated)
+	if (turn && answer->truncated) { /* one that nobody owns is a rival all the same */
 		turn->truncated++;
+		turn->truncated_owner = l.owner;
+	}
 	/* of what nobody asked for, only priming says something that we want to know */
 	if (i || !answer->name.labels)
 		dns_learned_names(&a->key, msg, len, answer, learn, &l);

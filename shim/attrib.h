@@ -98,11 +98,9 @@ struct attrib_socket {
 struct attrib_turn {
 	uint32_t messages;
 	bool owned; /* the newest message has an owner */
-	/*
-	 * Truncated answers (TC) in this turn whose question has not gone over TCP yet. The owner of a sole one is the
-	 * newest message's: of several, nobody can tell which connection is whose.
-	 */
+	/* Truncated answers (TC) in this turn whose question has not gone over TCP yet, and the owner of the latest. */
 	uint32_t truncated;
+	struct attrib_owner truncated_owner;
 	struct attrib_owner owner;
 };
 
@@ -150,7 +148,8 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
  * A connection is about to be made, and no question is known yet: is it the owner of the sole
  * message of this turn that causes it? Only where turns can be trusted, or nobody else waits.
  */
-bool attrib_connection(const struct attrib *a, uint32_t now, struct attrib_turn *turn);
+bool attrib_connection(const struct attrib *a, uint32_t now, struct attrib_turn *turn,
+		       struct attrib_owner *owner);
 
 /**
  * The client that began to wait last, where it still does: for what serves all who wait at once, such as the making of

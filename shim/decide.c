@@ -107,9 +107,8 @@ uint32_t decide_connection(struct thread *t, bool shared)
 	struct attrib_owner owner;
 
 	gather(t);
-	if (attrib_connection(shim.attrib, now, &t->turn))
-		owner = t->turn.owner;
-	else if (!shared || !attrib_newest(shim.attrib, now, &owner))
+	if (!attrib_connection(shim.attrib, now, &t->turn, &owner) &&
+	    (!shared || !attrib_newest(shim.attrib, now, &owner)))
 		return shim.config.default_mark;
 	know_mark(&owner);
 	return mark_of(&owner);

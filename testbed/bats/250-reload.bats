@@ -21,7 +21,7 @@ lives() {
 
 @test "dnsmasq: SIGHUP, in the background" {
 	lives dnsmasq True
-	lives dnsmasq True --daemonise --client-proto tcp --timeout 10
+	lives dnsmasq True --daemonise --client-proto tcp --tcp-pipeline 10 --timeout 10
 }
 
 @test "unbound: SIGHUP, in the background" {

@@ -7,12 +7,18 @@ domains, the shared zones, the clients' zones. Referrals and their glue have a T
 At the clients' own zones the directives of upstream.py hold: dlyN, rndN, drop1, dropall and tc for
 any question there, and cnin, cnout, cnch, servf1 and nx for whole names. Shared zones answer after
 0 to --shared-delay ms, the same each time for the same name.
+
+With --signed the answers are those of a `named` that has the tree's zones signed
+(lib/signedtree.py), which runs as long as this program; bogus then falsifies an address.
 """
 
 import argparse
 import ipaddress
 import pathlib
+import socket
+import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "lib"), str(HERE)]
@@ -22,11 +28,13 @@ import dnswire
 import names
 import plan
 import programs
+import signedtree
 import tree
 from upstream import Upstream
 
 ADDRESS_TYPE = {4: dnswire.A, 6: dnswire.AAAA}
 ANSWER_TTL = 60
+NAMED_SECONDS = 15          # to load all zones
 
 
 class Host:
@@ -55,10 +63,10 @@ class Host:
             return None
         if b"tc" in wanted and not over_tcp:
             self._counters["truncated"] += 1
-            parts = {"flags": dnswire.AA | dnswire.TC}
+            answer = dnswire.build_response(question, edns, flags=dnswire.AA | dnswire.TC)
         else:
-            parts = self._answer(question, name, wanted)
-        return self._delay(name, wanted), dnswire.build_response(question, edns, **parts)
+            answer = self._response(message, question, edns, wanted)
+        return self._delay(name, wanted), answer
 
     def _first_copy(self, word, wanted, question, over_tcp=False):
         key = word, question.name.lower(), question.qtype
@@ -74,6 +82,10 @@ class Host:
         if b"rnd" in wanted:
             milliseconds += names.spread(name, wanted[b"rnd"])
         return milliseconds / 1000
+
+    def _response(self, _message, question, edns, wanted):
+        parts = self._answer(question, question.name.lower(), wanted)
+        return dnswire.build_response(question, edns, **parts)
 
     def _answer(self, question, name, wanted):
         """The response's flags and sections."""
@@ -144,6 +156,57 @@ class Host:
         return {"flags": dnswire.AA, "answers": [dnswire.record(name, rtype, ANSWER_TTL, rdata)]}
 
 
+class SignedHost(Host):
+    """Faults and delays as ever; what it answers is asked of the signed zones' server."""
+
+    def __init__(self, number, options, counters, seen):
+        super().__init__(number, options, counters, seen)
+        self._backend = signedtree.BACKEND_FORMAT.format(number), signedtree.BACKEND_PORT
+
+    def _response(self, message, question, edns, wanted):
+        if self._first_copy(b"servf1", wanted, question):
+            self._counters["servfail"] += 1
+            return dnswire.build_response(question, edns, flags=dnswire.SERVFAIL)
+        with socket.create_connection(self._backend, timeout=2) as sock:
+            sock.sendall(dnswire.framed(message))
+            received = bytearray()
+            frames = []
+            while not frames:
+                data = sock.recv(65536)
+                if not data:
+                    raise ConnectionError("the server of the signed zones closed")
+                received += data
+                frames = dnswire.take_frames(received)
+        answer = bytearray(frames[0])
+        self._counters["signed"] += 1
+        if b"bogus" in wanted and not tree.is_unsigned(question.name.lower()):
+            self._falsify(answer)
+        return bytes(answer)
+
+    def _falsify(self, answer):
+        """Another address beneath the signature of the right one."""
+        for _, rtype, rdata, at in dnswire.records(answer, dnswire.Question(answer)):
+            if rtype in (dnswire.A, dnswire.AAAA):
+                answer[at + len(rdata) - 1] ^= 1
+                self._counters["falsified"] += 1
+
+
+def signed_server(folder):
+    """Start it, and wait until it has loaded."""
+    process = subprocess.Popen(  # pylint: disable=consider-using-with
+        signedtree.serve(folder), stdin=subprocess.DEVNULL)
+    address = signedtree.BACKEND_FORMAT.format(tree.ROOT_HOST), signedtree.BACKEND_PORT
+    end = time.monotonic() + NAMED_SECONDS
+    while True:
+        try:
+            socket.create_connection(address, timeout=2).close()    # it loads, then it listens
+            return process
+        except OSError:
+            if process.poll() is not None or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
 def arguments():
     """The command line's grammar."""
     parser = argparse.ArgumentParser(description=__doc__,
@@ -151,6 +214,8 @@ def arguments():
     parser.add_argument("--family", type=int, choices=(4, 6), default=4,
                         help="the only kind of address that name servers have")
     parser.add_argument("--shared-delay", type=int, default=15, metavar="MS")
+    parser.add_argument("--signed", metavar="FOLDER", type=pathlib.Path,
+                        help="where lib/signedtree.py has put the signed zones")
     parser.add_argument("--ready-file", metavar="FILE", help="written when all sockets are open")
     parser.add_argument("--json", metavar="FILE", help="counters at the end (default: stdout)")
     return parser
@@ -160,12 +225,16 @@ def main():
     """Parse the command line and serve."""
     options = arguments().parse_args()
     server = Upstream(programs.StopFlag())
-    seen = set()
+    named = signed_server(options.signed) if options.signed else None
+    kind, seen = SignedHost if named else Host, set()
     for number in plan.AUTHORITY_HOSTS:
-        host = Host(number, options, server.counters, seen)
+        host = kind(number, options, server.counters, seen)
         server.listen(plan.UPSTREAM_FORMAT[options.family].format(number), plan.PORT, host)
     programs.announce_ready(options.ready_file)
     server.run()
+    if named:
+        named.terminate()
+        named.wait()
     programs.write_json(options.json, server.counters)
 
 

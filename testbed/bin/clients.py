@@ -9,6 +9,8 @@ The result is a JSON object:
   asked, distinct   queries, and different questions among them
   answered          with the expected rcode (NXDOMAIN where the name has the directive nx)
   failed            another rcode, or no address and no CNAME either
+  unauthenticated   of the failed, with --authenticated: answers without the AD bit from a signed
+                    zone, and answers to names with the directive bogus, which must be SERVFAIL
   lost              no answer within the timeout and its retries
   wrong             answered with an address that does not belong to the name
   cname_only        answered with a CNAME that the resolver did not follow
@@ -42,21 +44,29 @@ MAX_DETAILS = 50
 class Query:
     """One question of one client."""
 
-    __slots__ = ("ident", "name", "qtype", "wire", "expected_rcode", "expected_rdata", "sent")
+    __slots__ = ("ident", "name", "qtype", "wire", "expected_rcode", "expected_rdata",
+                 "sent", "authenticated")
 
-    def __init__(self, ident, name, qtype):
+    def __init__(self, ident, name, qtype, authenticated=False):
         self.ident = ident
         self.name = name
         self.qtype = qtype
         self.sent = None                # when it was asked for the first time
-        self.wire = dnswire.build_query(ident, name, qtype)
-        refused = b"nx" in names.directives(name)
-        self.expected_rcode = dnswire.NXDOMAIN if refused else dnswire.NOERROR
+        self.authenticated = authenticated and not tree.is_unsigned(name)
+        self.wire = dnswire.build_query(ident, name, qtype,
+                                        flags=dnswire.RD | (dnswire.AD if authenticated else 0))
+        wanted = names.directives(name)
+        self.expected_rcode = (
+            dnswire.SERVFAIL if self.authenticated and b"bogus" in wanted
+            else dnswire.NXDOMAIN if b"nx" in wanted else dnswire.NOERROR)
         address = {dnswire.A: names.address_v4, dnswire.AAAA: names.address_v6}.get(qtype)
         self.expected_rdata = address(name) if address else None
 
     def judge(self, message, question):
-        """'answered', 'failed', 'wrong' or 'cname_only'."""
+        """'answered', 'failed', 'unauthenticated', 'wrong' or 'cname_only'."""
+        if self.authenticated and question.rcode in (dnswire.NOERROR, dnswire.NXDOMAIN) and (
+                self.expected_rcode == dnswire.SERVFAIL or not question.flags & dnswire.AD):
+            return "unauthenticated"
         if question.rcode != self.expected_rcode:
             return "failed"
         if question.rcode != dnswire.NOERROR or self.expected_rdata is None:
@@ -112,7 +122,7 @@ class Workload:
         return b".".join([b"%s-%06d" % (owner, serial), *directives, zone])
 
     def _query(self, name, qtype):
-        return Query(self._random.randrange(1 << 16), name, qtype)
+        return Query(self._random.randrange(1 << 16), name, qtype, self._options.authenticated)
 
     def _singles(self):
         left = self._options.queries
@@ -158,7 +168,7 @@ class Clients:
         self.waits = []                 # (client, name, when it was asked, when it was over)
         self.counts = collections.Counter(dict.fromkeys(
             ("asked", "answered", "failed", "lost", "wrong", "cname_only", "retried_over_tcp",
-             "resent"), 0))
+             "resent", "unauthenticated"), 0))
 
     def run(self, workload):
         """Ask everything; returns when nothing is waited for any more."""
@@ -290,7 +300,9 @@ class Clients:
         self.counts[verdict] += 1
         if verdict in ("wrong", "cname_only"):
             self.counts["answered"] += 1
-        if verdict in ("wrong", "failed"):
+        if verdict == "unauthenticated":
+            self.counts["failed"] += 1
+        if verdict in ("wrong", "failed", "unauthenticated"):
             self._note(verdict, f"rcode {question.rcode}", exchange, query)
 
     def _over(self, exchange, query):
@@ -387,6 +399,9 @@ def arguments():
                         help=f"names in a tree of zones instead: {tree.ALL_KINDS} (lib/tree.py)")
     parser.add_argument("--keep-waits", action="store_true",
                         help="list who waited when for what, as always with --tree")
+    parser.add_argument("--authenticated", action="store_true",
+                        help="answers must be validated: ask for the AD bit, and expect it")
+    parser.add_argument("--list", action="store_true", help="print the names and ask nothing")
     parser.add_argument("--first-serial", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", metavar="FILE", help="result (default: stdout)")
@@ -404,6 +419,10 @@ def main():
         workload = Workload(options)
     except (ValueError, KeyError, argparse.ArgumentTypeError) as error:
         parser.error(f"{error}")
+    if options.list:
+        print(*sorted({query.name.decode() for exchange in workload
+                       for query in exchange.waiting.values()}), sep="\n")
+        return
     clients = Clients(options, stop)
     started = time.monotonic()
     clients.run(workload)

@@ -110,7 +110,8 @@ struct upstream {
 
 struct turn {
 	unsigned messages, truncated;
-	int owner; /* -1: none */
+	int owner;	     /* -1: none */
+	int truncated_owner; /* of the latest truncated answer */
 };
 
 struct model {
@@ -621,7 +622,10 @@ static void upstream_answer(int socket, int id, int name, uint16_t type, const s
 	attrib_upstream_answer(core, now, &answer, w.bytes, w.len, socket_of(socket),
 			       &turns[thread]);
 	model_hear(thread, u ? u->owner : -1);
-	m.turn[thread].truncated += u && said->truncated;
+	if (said->truncated) {
+		m.turn[thread].truncated++;
+		m.turn[thread].truncated_owner = u ? u->owner : -1;
+	}
 	if (u)
 		learn(said->alias, u->owner);
 	if (said->serves && (u || same(names[name], ".")))
@@ -634,18 +638,22 @@ static void upstream_answer(int socket, int id, int name, uint16_t type, const s
 
 static void connection(struct turn *t, struct attrib_turn *turn)
 {
-	bool expected;
-	int waiting = 0;
+	struct attrib_owner owner;
+	int waiting = 0, expected = -1;
 
 	for (int i = 0; i < m.clients; i++)
 		waiting += m.client[i].state == WAITING;
-	if (t->messages && t->owner >= 0 && t->truncated == 1) {
+	if (t->messages && t->truncated == 1) {
 		t->truncated = 0;
-		expected = own(t) >= 0;
-	} else {
-		expected = t->messages == 1 && own(t) >= 0 && (trusted() || waiting == 1);
+		if (t->truncated_owner >= 0 && m.client[t->truncated_owner].state == WAITING)
+			expected = t->truncated_owner;
+	} else if (t->messages == 1 && own(t) >= 0 && (trusted() || waiting == 1)) {
+		expected = own(t);
 	}
-	require(attrib_connection(core, now, turn) == expected, "attrib_connection");
+	bool yes = attrib_connection(core, now, turn, &owner);
+
+	require(yes == (expected >= 0), "attrib_connection");
+	require(!yes || owner.mark == (uint32_t)expected, "attrib_connection's owner");
 }
 
 static void check_connection(int thread)
@@ -654,6 +662,17 @@ static void check_connection(int thread)
 	struct turn t = m.turn[thread];
 
 	connection(&t, &turn); /* as if: of copies */
+}
+
+/* The client that began to wait last, where it still does. */
+static void check_newest(void)
+{
+	struct attrib_owner o;
+	int last = m.clients - 1;
+	bool expected = last >= 0 && m.client[last].state == WAITING;
+
+	require(attrib_newest(core, now, &o) == expected, "attrib_newest");
+	require(!expected || o.mark == (uint32_t)last, "attrib_newest: another");
 }
 
 /* ---- time ---- */
@@ -743,6 +762,7 @@ static void step(const uint8_t e[4])
 	}
 	for (int i = 0; i < THREADS; i++)
 		check_connection(i);
+	check_newest();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -15,9 +15,10 @@ import inspection
 import plan
 import recursion
 import service
+import signedtree
 import uplinks
-from daemons import Daemon, TestbedError
-from ends import Ends
+from daemons import Daemon, TestbedError, command
+from ends import SIGNED_FOLDER, Ends
 from netlab import Network
 
 PHASES = 3                  # of clients, where the resolver loads anew between them
@@ -51,8 +52,18 @@ class Cell:
             self._undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._undo.callback(self.network.close)
         self.network.build(marks)
+        if options.dnssec:
+            self._sign()
         firewall.Rules(marks, options.rules, options.via, options.one_flow_per_mark,
                        options.client_zone, bool(options.other_bits)).install(self.network)
+
+    def _sign(self):
+        """The zones of all that the clients will ask."""
+        ends, phases = Ends(self.options, self.folder / "0", None), PHASES if self.options.reload else 1
+        listed = [command(*map(str, ends.clients("none", phase * self.options.queries)), "--list")
+                  for phase in range(phases)]
+        signedtree.build(self.folder / SIGNED_FOLDER, "".join(listed).encode().split(),
+                         self.options.upstream_ip)
 
     def run(self, number, shim):
         """One resolver from start to end; returns the record for the JSON."""
@@ -161,7 +172,7 @@ class Run:
             results.append(self._clients(f"clients{phase + 1}", phase * self._options.queries))
             resolver.check()
             life[f"descriptors{phase}"] = service.settled_descriptors(
-                resolver, life.get("descriptors1", 0))
+                resolver, life.get("descriptors1"))
         life["zombies"] = service.zombies(resolver)
         return _together(results), life
 

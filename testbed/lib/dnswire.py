@@ -2,12 +2,12 @@
 
 import struct
 
-A, NS, CNAME, SOA, AAAA, OPT, DS = 1, 2, 5, 6, 28, 41, 43
+A, NS, CNAME, SOA, AAAA, OPT, DS, DNSKEY = 1, 2, 5, 6, 28, 41, 43, 48
 TYPES = {"A": A, "AAAA": AAAA, "TXT": 16, "MX": 15, "NS": NS, "SOA": SOA}
-TYPE_NAMES = {number: text for text, number in TYPES.items()}
+TYPE_NAMES = {**{number: text for text, number in TYPES.items()}, DS: "DS", DNSKEY: "DNSKEY"}
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
 
-QR, AA, TC, RD, RA = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
+QR, AA, TC, RD, RA, AD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020
 
 _HEADER = struct.Struct("!6H")
 _TAIL = struct.Struct("!2H")
@@ -98,9 +98,9 @@ def has_opt(message, question):
     return any(rtype == OPT for _, rtype, _, _ in records(message, question))
 
 
-def build_query(ident, name, qtype, edns=True):
+def build_query(ident, name, qtype, edns=True, flags=RD):
     """A recursive query of class IN, with an OPT record unless told otherwise."""
-    header = _HEADER.pack(ident, RD, 1, 0, 0, 1 if edns else 0)
+    header = _HEADER.pack(ident, flags, 1, 0, 0, 1 if edns else 0)
     tail = _OPT_RECORD if edns else b""
     return header + encode_name(name) + _TAIL.pack(qtype, 1) + tail
 

@@ -5,8 +5,10 @@ import pathlib
 import firewall
 import plan
 import resolverkit
+import signedtree
 import tree
 
+SIGNED_FOLDER = "signed"        # in the cell's folder: the same zones for all its runs
 BIN = pathlib.Path(__file__).resolve().parent.parent / "bin"
 
 
@@ -17,11 +19,13 @@ class Ends:
         self._options, self._folder, self._shim = options, folder, shim
         self.recursing = resolverkit.is_recursing(options.resolver)
         self.encrypted = options.upstream_proto == "tls"
+        self._signed = folder.parent / SIGNED_FOLDER if options.dnssec else None
         self.setting = resolverkit.Setting(
             folder=folder, upstream=plan.upstream_address(options.upstream_ip),
             upstream_proto=options.upstream_proto, specific=options.bind == "specific",
             minimise=options.minimise, daemon=options.daemonise,
             client_tls=options.client_proto == "tls",
+            anchor=str(self._signed / signedtree.ANCHOR) if self._signed else "",
             socket_mark=firewall.OTHER_OF_SOCKET if options.other_bits == "socket" else 0)
 
     def _program(self, name, result, *extra):
@@ -33,7 +37,9 @@ class Ends:
         """The scripted upstream, or the name servers of the tree."""
         options = self._options
         if self.recursing:
-            return self._program("authority", result, "--family", str(options.upstream_ip))
+            signed = ["--signed", self._signed] if self._signed else []
+            return self._program("authority", result, "--family", str(options.upstream_ip),
+                                 *signed)
         tls = ["--tls", self._folder / resolverkit.CERTIFICATE] if self.encrypted else []
         arrivals = ["--keep-arrivals"] if options.uplinks > 1 or options.watch_flows else []
         return self._program("upstream", result, "--listen", plan.upstream_address(4), "--listen",
@@ -54,6 +60,8 @@ class Ends:
         """The bare and the shimmed command line differ in nothing but the preload."""
         if self.recursing and self.encrypted:
             raise resolverkit.Unsupported("no name server of the tree speaks TLS")
+        if self._signed and not self.recursing:
+            raise resolverkit.Unsupported("the signed tree is for resolvers that recurse")
         preload = [f"LD_PRELOAD={self._shim}"] if self._shim else []
         return ["env", *self._options.env, *preload,
                 *resolverkit.load(self._options.resolver).command(self.setting)]
@@ -98,4 +106,5 @@ class Ends:
                 "--timeout", str(options.timeout), "--retries", str(options.retries),
                 "--seed", str(options.seed + first_serial),
                 *(["--tree", options.zones] if self.recursing else []),
+                *(["--authenticated"] if options.dnssec else []),
                 *(["--keep-waits"] if self.encrypted else [])]

@@ -57,7 +57,7 @@ def _verdict(marks, ports):
     for entry, seen in marked.items():
         per_port[ports[entry]] |= set(seen)
     return {"entries": len(marked), "entries_changed": len(changed),
-            "marks": len({mark for seen in marked.values() for mark in seen}),
+            "marks": len({mark for seen in marked.values() for mark in seen if mark}),
             "unmarked_entries": len(marks) - len(marked),
             "ports": len(per_port), "ports_shared": sum(len(seen) > 1 for seen in per_port.values()),
             "details": [{"entry": entry, "marks": seen[:10]}

@@ -122,6 +122,7 @@ class Judge:
         self.counts = collections.Counter(dict.fromkeys(_COUNTERS, 0))
         self.marks = collections.Counter()
         self.by_owner = {}              # the mark that is right: Counter of the marks seen
+        self.validation = collections.Counter()     # DNSKEY and DS questions: by type and verdict
         self.syn_marks = collections.Counter()
         self.other_names = collections.Counter()
         self.details = []
@@ -222,6 +223,8 @@ class Judge:
     def _question(self, question, right, marks, packet):
         verdict = _verdict(right, marks)
         self.counts[verdict] += 1
+        if question.qtype in (dnswire.DS, dnswire.DNSKEY):
+            self.validation[f"{dnswire.TYPE_NAMES[question.qtype]} {verdict}"] += 1
         self.marks.update(marks)
         if right[0] == right[1]:
             self.by_owner.setdefault(right[0], collections.Counter()).update(marks)
@@ -246,6 +249,7 @@ class Judge:
                 "marks": dict(sorted(self.marks.items())),
                 "by_owner": {owner: dict(sorted(seen.items()))
                              for owner, seen in sorted(self.by_owner.items())},
+                "validation": dict(self.validation),
                 "syn_marks": dict(sorted(self.syn_marks.items())),
                 "other_names": dict(self.other_names.most_common(MAX_DETAILS)),
                 "unmarked_names": self.unmarked_names,

@@ -17,7 +17,7 @@ import zlib
 
 _OWNER = re.compile(rb"(?:^|\.)(?:[a-z]-)?(?:m(\d+)|any(\d+)to(\d+))-\d+(?:\.|$)")
 _ASKED = re.compile(rb"(?:m\d+|any\d+to\d+)-\d+$")
-_DIRECTIVE = re.compile(rb"(dly|rnd|cnch|dropall|drop1|tc|cnin|cnout|servf1|nx)(\d*)$")
+_DIRECTIVE = re.compile(rb"(dly|rnd|cnch|dropall|drop1|tc|cnin|cnout|servf1|nx|bogus)(\d*)$")
 _WITH_NUMBER = {b"dly", b"rnd", b"cnch"}
 _NEEDS_NUMBER = {b"dly", b"rnd"}
 CHAIN_LENGTH = 3

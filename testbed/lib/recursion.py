@@ -2,7 +2,8 @@
 
 A question for an ancestor that clients share (a top-level domain, a shared zone, a name server of
 several zones) is right with the mark of any client that waits just then for something which leads
-to it. The root's own business, and what is asked while nobody waits, must be unmarked.
+to it. That goes for the root's DNSKEY too, which every validated answer needs; the rest of the
+root's own business, and what is asked while nobody waits, must be unmarked.
 
 Pure: the witness's list of questions and the clients' list of waits in, counts out.
 """
@@ -63,8 +64,8 @@ def _evident(name, zone_known):
 
 
 def _ancestors(closure):
-    """All the names of a closure and all that lie above them, but the root."""
-    found = set()
+    """All the names of a closure and all that lie above them."""
+    found = {b""}
     for name in closure:
         while name and name not in found:
             found.add(name)
@@ -78,10 +79,11 @@ def _subject(name):
     return name[2:] if name.startswith(b"_.") else name
 
 
-def verdict(waits, now, name, marks):
+def verdict(waits, now, name, marks, qtype=None):
     """The counter that one question belongs to."""
     subject, marks = _subject(name), {mark for mark in marks if mark}
-    if tree.is_background(subject):
+    validates = not subject and qtype == dnswire.DNSKEY
+    if tree.is_background(subject) and not validates:
         return "background_marked" if marks else "background_unmarked"
     certain = waits.certain(subject, now)
     if not marks:
@@ -101,8 +103,11 @@ def settle(record):
     counts = collections.Counter(dict.fromkeys(COUNTERS, 0))
     details = []
     for now, name, qtype, marks in witness.pop("others"):
-        kind = verdict(waits, now, name, marks)
+        kind = verdict(waits, now, name, marks, qtype)
         counts[kind] += 1
+        if qtype in (dnswire.DS, dnswire.DNSKEY):
+            text = f"{'root ' * (not name)}{dnswire.TYPE_NAMES[qtype]} {kind}"
+            witness["validation"][text] = witness["validation"].get(text, 0) + 1
         if kind not in ("ancestor_right", "background_unmarked") and len(details) < MAX_DETAILS:
             details.append({"verdict": kind, "time": now, "name": name, "marks": marks,
                             "qtype": dnswire.TYPE_NAMES.get(qtype, qtype)})

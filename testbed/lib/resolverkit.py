@@ -46,6 +46,7 @@ class Setting:
     minimise: bool = True       # QNAME minimisation, where it recurses
     daemon: bool = False        # go to the background by itself
     client_tls: bool = False    # serve clients over TLS as well, on port 853
+    anchor: str = ""            # file with the root's DNSKEY: validate; "": do not
     socket_mark: int = 0        # of its own upstream sockets, 0: none
 
     @property

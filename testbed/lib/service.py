@@ -7,6 +7,7 @@ import signal
 import inspection
 from daemons import START_SECONDS, STOP_SECONDS, Daemon, TestbedError, wait_until
 
+ALIKE = 25                  # looks in a row that found the same number: half a second
 SETTLE_SECONDS = 5          # for sockets that only wait for a late answer
 
 
@@ -74,13 +75,17 @@ def descriptors(pids):
     return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
 
 
-def settled_descriptors(service, wanted):
-    """Their number once it is no more than wanted, or after SETTLE_SECONDS."""
+def settled_descriptors(service, wanted=None):
+    """Their number once it is no more than wanted, or stays the same; or after SETTLE_SECONDS."""
+    seen = []
+    def settled():
+        seen.append(descriptors(service.pids()))
+        return seen[-1] <= wanted if wanted else len(set(seen[-ALIKE:])) == 1 and seen[ALIKE:]
     try:
-        wait_until(lambda: descriptors(service.pids()) <= wanted, SETTLE_SECONDS, "descriptors")
+        wait_until(settled, SETTLE_SECONDS, "descriptors")
     except TestbedError:
         pass
-    return descriptors(service.pids())
+    return seen[-1]
 
 
 def zombies(service):

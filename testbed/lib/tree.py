@@ -6,6 +6,7 @@
     │  ├─ hub.lab.         ns.hub.lab         X.hub.lab is a CNAME to X.lab: into a client's zone
     │  ├─ p7.lab.          ns.p7.lab          shared by the clients that ask at one moment
     │  │  ├─ z-m137-42     ns1, ns2.z-m137-42.p7.lab   in the zone, with glue
+    │  │  ├─ u-m137-42     likewise; not signed where the tree is (signedtree.py)
     │  │  ├─ g-m137-42     those of z-m137-42.p7.lab   the same client's other zone, no glue
     │  │  ├─ f-m137-42     s2, s3.host.farm            every client's, no glue
     │  │  └─ h-m137-42      h-, i-m137-42.host.farm    one client's names in a shared zone, no glue
@@ -37,7 +38,7 @@ LONG_TTL = 600
 
 _SHARED = {b"lab": re.compile(rb"p\d+$|hub$|ready$"), b"farm": re.compile(rb"host$|out$")}
 _PARENT = re.compile(rb"p\d+$")
-_CLIENT_ZONE = re.compile(rb"([zgfhcd])-((?:m\d+|any\d+to\d+)-(\d+))$")
+_CLIENT_ZONE = re.compile(rb"([zugfhcd])-((?:m\d+|any\d+to\d+)-(\d+))$")
 _FARM_SERVER = re.compile(rb"s(\d)\.host\.farm$")
 _FOREIGN_SERVER = re.compile(rb"([hi])-(?:m\d+|any\d+to\d+)-\d+\.host\.farm$")
 _FARMED = 4                 # s0 … s3.host.farm
@@ -46,7 +47,7 @@ _FARMED = 4                 # s0 … s3.host.farm
 ROOT_HOST, LAB_HOST, FARM_HOST, PARENT_HOST, SHARED_HOST, *CLIENT_HOSTS = plan.AUTHORITY_HOSTS
 
 KINDS = {b"tld": b"z", b"glue": b"z", b"sibling": b"g", b"shared": b"f", b"foreign": b"h",
-         b"into": b"z", b"cached": b"c", b"hosted": b"d"}
+         b"into": b"z", b"unsigned": b"u", b"cached": b"c", b"hosted": b"d"}
 ALL_KINDS = "tld:4,glue:4,sibling:2,shared:2,foreign:2,into:1"
 _ASKED_TOGETHER = 16        # consecutive queries beneath one p<N>.lab
 _ASKED_OF_TLD_ZONE = 4      # queries of one client in one zone beneath the top-level domain
@@ -92,8 +93,8 @@ def _client_zone(label, parent):
     if kind in (b"h", b"c"):
         servers = [letter + b"-" + owner + b".host.farm" for letter in (b"h", b"i")]
         return Zone(zone, tuple(servers), hosts, False, TTL if kind == b"h" else LONG_TTL)
-    home = b"z-" + owner + b"." + parent
-    return Zone(zone, (b"ns1." + home, b"ns2." + home), hosts, glue=kind == b"z")
+    home = (b"u-" if kind == b"u" else b"z-") + owner + b"." + parent
+    return Zone(zone, (b"ns1." + home, b"ns2." + home), hosts, glue=kind in (b"z", b"u"))
 
 
 def host_of(name):
@@ -123,6 +124,12 @@ def is_empty(name):
     zone = zones(name)[-1]
     return (name in (zone.name, b"rootns", b"nic.lab", b"nic.farm") or zone.name == b"hub.lab"
             or bool(_CLIENT_ZONE.match(names.first_label(zone.name))))
+
+
+def is_unsigned(name):
+    """Whether a zone on the way to the name is unsigned in a signed tree."""
+    return any(_CLIENT_ZONE.match(names.first_label(zone.name)) and zone.name.startswith(b"u-")
+               for zone in zones(name))
 
 
 def alias(name):

@@ -21,6 +21,8 @@ def technical(record):
         reasons.append("no packet was seen")
     if record["witness"]["unreadable"]:
         reasons.append(f"{record['witness']['unreadable']} packets could not be read")
+    if record["clients"].get("unauthenticated"):
+        reasons.append(f"{record['clients']['unauthenticated']} answers were not validated")
     if record["clients"]["interrupted"]:
         reasons.append("the clients were interrupted")
     return reasons
@@ -122,6 +124,9 @@ def line(record, name):
             "right", "late", "past", "wrong", "unmarked")) +
             f" | background unmarked {witness['background_unmarked']} "
             f"marked {witness['background_marked']}")
+    if witness.get("validation"):
+        text += " | " + ", ".join(f"{kind} {count}"
+                                  for kind, count in sorted(witness["validation"].items()))
     if witness["syn_marked"] or witness["syn_unmarked"]:
         text += (f" | syn right {witness['syn_right']} wrong {witness['syn_wrong']} "
                  f"missing {witness['syn_missing']}")

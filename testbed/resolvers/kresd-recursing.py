@@ -10,6 +10,7 @@ modules = {{ 'hints > iterate', 'stats', 'predict' }}
 cache.open(100 * MB, 'lmdb://{state}/cache')
 hints.root_file('{hints}')
 trust_anchors.remove('.')
+{anchor}
 option('NO_MINIMIZE', {full})
 log_target('stderr')
 user('knot-resolver', 'knot-resolver')
@@ -24,5 +25,6 @@ def command(setting):
     state = setting.state("knot-resolver")
     path = setting.write("kresd.conf", _CONFIG.format(
         listen="\n".join(f"net.listen('{one}', 53, {{ kind = 'dns' }})" for one in listen),
+        anchor=f"trust_anchors.add_file('{setting.anchor}', true)" if setting.anchor else "",
         state=state, hints=setting.hints(), full="false" if setting.minimise else "true"))
     return ["/usr/sbin/kresd", "-n", "-c", path, state]

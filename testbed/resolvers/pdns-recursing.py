@@ -22,6 +22,7 @@ write-pid=no
 disable-syslog=yes
 quiet=yes
 security-poll-suffix=
+{validation}
 public-suffix-list-file=/usr/share/publicsuffix/public_suffix_list.dat
 """
 
@@ -31,7 +32,11 @@ def command(setting):
     if setting.upstream_proto == "tcp":
         raise Unsupported("the recursor has no way to ask every name server over TCP alone")
     listen = setting.listen if setting.specific else ["0.0.0.0", "::"]
+    validation = "dnssec=process-no-validate"
+    if setting.anchor:
+        lua = setting.write("anchor.lua", f'clearTA(".")\nreadTrustAnchorsFromFile("{setting.anchor}")\n')
+        validation = f"dnssec=validate\naggressive-nsec-cache-size=0\nlua-config-file={lua}"
     setting.write("recursor.conf", _CONFIG.format(
         folder=setting.folder, state=setting.state("pdns"), listen=", ".join(listen),
-        hints=setting.hints(), minimise="yes" if setting.minimise else "no"))
+        validation=validation, hints=setting.hints(), minimise="yes" if setting.minimise else "no"))
     return ["/usr/sbin/pdns_recursor", f"--config-dir={setting.folder}"]

@@ -15,7 +15,7 @@ server:
     {interfaces}
     access-control: 0.0.0.0/0 allow
     access-control: ::0/0 allow
-    module-config: "iterator"
+    module-config: "{modules}"
     root-hints: "{hints}"
     qname-minimisation: {minimise}
     num-queries-per-thread: 1024
@@ -23,15 +23,24 @@ server:
     incoming-num-tcp: 200
     outgoing-num-tcp: 50
     tcp-upstream: {tcp}
+    {validation}
 remote-control:
     control-enable: no
 """
+
+
+# Without aggressive-nsec, for what NSEC records of other questions prove is not asked.
+_VALIDATION = """\
+trust-anchor-file: "{}"
+    aggressive-nsec: no"""
 
 
 def command(setting):
     """The foreground command line."""
     listen = setting.listen if setting.specific else ["0.0.0.0", "::0"]
     path = setting.write("unbound.conf", _CONFIG.format(
+        modules="validator iterator" if setting.anchor else "iterator",
+        validation=_VALIDATION.format(setting.anchor) if setting.anchor else "",
         folder=setting.folder, hints=setting.hints(),
         minimise="yes" if setting.minimise else "no",
         interfaces="\n    ".join(f"interface: {one}" for one in listen),

@@ -305,11 +305,12 @@ static void play_connection(struct player *p, char **word)
 	if (!word[1] || strcmp(word[1], "->") != 0 || !word[2])
 		stop(p, "connection -> yes, no or a client");
 	struct attrib_turn *turn = &p->turn[p->thread];
-	bool yes = attrib_connection(p->table.a, p->now, turn);
+	struct attrib_owner owner;
+	bool yes = attrib_connection(p->table.a, p->now, turn, &owner);
 	const char *got = yes ? "yes" : "no";
 
 	if (yes && strcmp(word[2], "yes") != 0)
-		got = client_of(p, &turn->owner);
+		got = client_of(p, &owner);
 	if (strcmp(word[2], got) != 0)
 		stop(p, "expected '%s', got '%s'", word[2], got);
 }
@@ -609,7 +610,9 @@ static bool one_round(struct attrib *a, unsigned client, unsigned i)
 	if (!dns_parse(attrib_key(a), w.bytes, w.len, &m))
 		return false;
 	attrib_client_query(a, i, &m, &o, &turn);
-	attrib_connection(a, i, &turn);
+	struct attrib_owner caused;
+
+	attrib_connection(a, i, &turn, &caused);
 	attrib_upstream_query(a, i, &m, s, &turn, &d);
 	if (d.evidence != ATTRIB_NONE)
 		attrib_commit(a, i, &m, s, &d);

@@ -170,26 +170,59 @@ static void connect_anew(int fd, struct fd_state *st, const struct endpoint *pee
 	struct sockaddr_storage to;
 	socklen_t len = to_sockaddr(peer, &to);
 
-	if (fd_flags(st) & FD_INET6 && peer->family == AF_INET)
-		return; /* v4-mapped: its datagrams are routed by their own control message */
 	if (REAL(connect)(fd, &none, sizeof(none)) != 0)
 		return;
 	REAL(connect)(fd, (struct sockaddr *)&to, len);
 	sock_connected(st, (struct sockaddr *)&to, len);
 }
 
-void route_follow(int fd, struct fd_state *st, uint32_t mark)
+/* Does the route of this mark give a connected socket another source address, and can that be had? */
+static bool leads_elsewhere(int fd, struct fd_state *st, uint32_t mark, struct endpoint *peer)
 {
 	uint32_t now = thread_now_ms();
-	struct endpoint self, peer;
+	struct endpoint self;
 
-	if (!(fd_flags(st) & FD_CONNECTED) || !routes_by_mark(now) || !sock_ends(fd, st))
-		return;
-	peer = st->peer;
-	if (!source_of(now, mark, &peer, &self) || same_address(&self, &st->self))
-		return;
-	if (mark_socket(fd, st, mark) == MARK_DONE)
+	if (!routes_by_mark(now) || !sock_ends(fd, st))
+		return false;
+	*peer = st->peer;
+	if (fd_flags(st) & FD_INET6 && peer->family == AF_INET)
+		return false; /* v4-mapped: a datagram is routed by its own control message */
+	return source_of(now, mark, peer, &self) && !same_address(&self, &st->self);
+}
+
+void route_follow(int fd, struct fd_state *st, uint32_t mark)
+{
+	struct endpoint peer;
+
+	if (fd_flags(st) & FD_CONNECTED && leads_elsewhere(fd, st, mark, &peer) &&
+	    mark_socket(fd, st, mark) == MARK_DONE)
 		connect_anew(fd, st, &peer);
+}
+
+/*
+ * A TCP connection that was made before its question was known can be made anew as long as no byte has left. What the
+ * dissolved one leaves on the socket (ECONNRESET) is not the program's to see.
+ */
+enum marking route_follow_stream(int fd, struct fd_state *st, uint32_t mark)
+{
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	struct sockaddr_storage to;
+	struct endpoint peer;
+	int error;
+	socklen_t size = sizeof(error);
+
+	if (mark_is(fd, st, mark) || !leads_elsewhere(fd, st, mark, &peer) ||
+	    REAL(connect)(fd, &none, sizeof(none)) != 0)
+		return MARK_DONE;
+	REAL(getsockopt)(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	atomic_fetch_and(&st->flags, ~(uint32_t)FD_ENDS);
+	fd_set_flags(st, FD_LIVE); /* once is enough */
+
+	socklen_t len = to_sockaddr(&peer, &to);
+	enum marking marking = mark_socket(fd, st, mark);
+	int ret = REAL(connect)(fd, (struct sockaddr *)&to, len);
+
+	return ret != 0 && errno == EINPROGRESS && marking == MARK_DONE ? MARK_LATER : marking;
 }
 
 void route_after_fork(void)

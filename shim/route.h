@@ -8,6 +8,7 @@
 #define SHIM_ROUTE_H
 
 #include "fdtab.h"
+#include "mark.h"
 
 #include <stdint.h>
 
@@ -17,6 +18,9 @@
  * query with this mark; what fails leaves the socket as it was.
  */
 void route_follow(int fd, struct fd_state *st, uint32_t mark);
+
+/** The same for a TCP connection whose first bytes are about to be written; MARK_LATER: it is being made anew. */
+enum marking route_follow_stream(int fd, struct fd_state *st, uint32_t mark);
 
 /** In a child after fork: the lock is free again. */
 void route_after_fork(void);

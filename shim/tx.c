@@ -64,7 +64,6 @@ static void mark_datagram(int fd, struct fd_state *st, const struct msghdr *app,
 
 	if (app->msg_controllen && !app->msg_control)
 		return; /* the kernel refuses it (EFAULT) */
-	route_follow(fd, st, whole);
 	if (mark_needs_socket(st))
 		marking = mark_socket(fd, st, whole);
 	if (!needs_message(fd, st, app, whole))
@@ -88,13 +87,20 @@ static void query_leaves(struct thread *t, int fd, struct fd_state *st, const st
 			 const struct dns_message *query, void *control, size_t size,
 			 struct tx_datagram *out)
 {
-	if (!(fd_flags(st) & FD_SENT))
-		fd_set_flags(st, FD_SENT);
+	bool first = !(fd_flags(st) & FD_SENT);
 	struct attrib_socket socket = {.fd = fd, .gen = fd_gen(st)};
+
+	if (first)
+		fd_set_flags(st, FD_SENT);
 	uint32_t mark = decide_query(t, socket, query);
 
-	if (!shim.config.dry_run)
-		mark_datagram(fd, st, app, mark_for(fd, st, mark), control, size, out);
+	if (shim.config.dry_run)
+		return;
+	uint32_t whole = mark_for(fd, st, mark);
+
+	if (first)
+		route_follow(fd, st, whole);
+	mark_datagram(fd, st, app, whole, control, size, out);
 }
 
 /* Something else leaves by a socket that bears a client's mark from before: that goes. */

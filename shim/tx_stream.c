@@ -6,6 +6,7 @@
 #include "log.h"
 #include "mark.h"
 #include "real.h"
+#include "route.h"
 #include "sock.h"
 #include "tx.h"
 
@@ -88,8 +89,12 @@ static enum marking mark_stream(const struct outgoing *out)
 
 	if (!out->decided || shim.config.dry_run || (first && fd_flags(out->st) & FD_FIRST))
 		return MARK_DONE;
-	enum marking marking = mark_connection(out->fd, out->st, out->whole);
+	bool fresh = out->queries && !(fd_flags(out->st) & (FD_LIVE | FD_ACCEPTED));
+	enum marking marking = fresh ? route_follow_stream(out->fd, out->st, out->whole)
+				     : MARK_DONE;
 
+	if (marking == MARK_DONE)
+		marking = mark_connection(out->fd, out->st, out->whole);
 	if (marking == MARK_DONE && first && out->queries)
 		fd_set_flags(out->st, FD_FIRST);
 	return marking;

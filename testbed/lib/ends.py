@@ -25,7 +25,8 @@ class Ends:
             upstream_proto=options.upstream_proto, specific=options.bind == "specific",
             minimise=options.minimise, daemon=options.daemonise,
             client_tls=options.client_proto == "tls",
-            anchor=str(self._signed / signedtree.ANCHOR) if self._signed else "",
+            anchor=str(self._signed / signedtree.ANCHOR)
+            if self._signed and options.validate else "",
             socket_mark=firewall.OTHER_OF_SOCKET if options.other_bits == "socket" else 0)
 
     def _program(self, name, result, *extra):

@@ -62,6 +62,13 @@ class Verdicts(unittest.TestCase):
             self.assertEqual(self.verdict(15, name, 0), "background_unmarked")
             self.assertEqual(self.verdict(15, name, 137), "background_marked")
 
+    def test_the_roots_key_is_for_whoever_waits(self):
+        for now, mark, kind in ((15, 137, "ancestor_right"), (15, 138, "ancestor_wrong"),
+                                (15, 0, "ancestor_unmarked"), (5, 0, "background_unmarked"),
+                                (5, 137, "background_marked")):
+            self.assertEqual(recursion.verdict(self.waits, now, "", [mark], 48), kind)
+        self.assertEqual(recursion.verdict(self.waits, 15, "", [137], 2), "background_marked")
+
     def test_settle_turns_lists_into_counts(self):
         record = {"clients": {"waits": [(137, "m137-1.z-m137-1.p0.lab", 10.0, 20.0)]},
                   "witness": {"others": [(15, "lab", 1, [137]), (15, "p0.lab", 28, [0])]}}

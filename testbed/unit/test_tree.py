@@ -8,6 +8,7 @@ import support
 
 dnswire = support.library("dnswire")
 names = support.library("names")
+signedtree = support.library("signedtree")
 tree = support.library("tree")
 
 WHOLE = b"m137-000042.rnd50.z-m137-42.p7.lab"
@@ -80,6 +81,53 @@ class Names(unittest.TestCase):
         self.assertEqual(names.owners(b"f-any140to144-3.p0.lab"), (140, 144))
         for name in (b"p7.lab", b"lab", b"s1.host.farm", b"ns.p7.lab", b"_.lab"):
             self.assertIsNone(names.owners(name))
+
+
+class Signed(unittest.TestCase):
+    """What the zone files of a signed tree have."""
+
+    def test_every_zone_is_delegated_and_every_name_is_there(self):
+        asked = [b"m137-000042." + tree.place(kind, b"m137", 42, 40) for kind in sorted(tree.KINDS)]
+        zones, records = signedtree.contents(asked, 4)
+        for name in filter(None, zones):
+            above = records[tree.zones(name)[-2].name]
+            self.assertTrue(any(line.startswith(f"{name.decode()}. ") and " NS " in line
+                                for line in above), name)
+        for name in asked:
+            here = records[tree.zones(name)[-1].name]
+            self.assertTrue(any(line.startswith(f"{name.decode()}. ") for line in here), name)
+        self.assertIn("192.168.222.10", "".join(records[b""]))
+
+    def test_what_must_not_exist_is_not_there(self):
+        _, records = signedtree.contents([b"m1-2.nx.z-m1-2.p0.lab"], 4)
+        self.assertNotIn("m1-2.nx.", "".join(records[b"z-m1-2.p0.lab"]))
+
+    def test_unsigned_zones(self):
+        self.assertTrue(tree.is_unsigned(b"m1-2.u-m1-2.p0.lab"))
+        self.assertTrue(tree.is_unsigned(b"u-m1-2.p0.lab"))
+        self.assertFalse(tree.is_unsigned(b"m1-2.z-m1-2.p0.lab"))
+
+
+class Validated(unittest.TestCase):
+    """What clients take for a validated answer."""
+
+    def verdict(self, name, flags):
+        """Of an answer with the right address and these flags."""
+        query = support.program("clients").Query(1, name, dnswire.A, True)
+        question = dnswire.Question(query.wire)
+        answer = dnswire.build_response(question, True, flags, [
+            dnswire.record(name, dnswire.A, 1, names.address_v4(name))])
+        return query.judge(answer, dnswire.Question(answer))
+
+    def test_authenticated(self):
+        good, bogus = b"m1-2.z-m1-2.p0.lab", b"m1-2.bogus.z-m1-2.p0.lab"
+        unsigned = b"m1-2.bogus.u-m1-2.p0.lab"
+        self.assertEqual(self.verdict(good, dnswire.AD), "answered")
+        self.assertEqual(self.verdict(good, 0), "unauthenticated")
+        self.assertEqual(self.verdict(good, dnswire.SERVFAIL), "failed")
+        self.assertEqual(self.verdict(bogus, dnswire.SERVFAIL), "answered")
+        self.assertEqual(self.verdict(bogus, 0), "unauthenticated")
+        self.assertEqual(self.verdict(unsigned, 0), "answered")
 
 
 class Authority(unittest.TestCase):

@@ -59,9 +59,9 @@ class Cell:
 
     def _sign(self):
         """The zones of all that the clients will ask."""
-        ends, phases = Ends(self.options, self.folder / "0", None), PHASES if self.options.reload else 1
+        ends = Ends(self.options, self.folder / "none", None)
         listed = [command(*map(str, ends.clients("none", phase * self.options.queries)), "--list")
-                  for phase in range(phases)]
+                  for phase in range(PHASES if self.options.reload else 1)]
         signedtree.build(self.folder / SIGNED_FOLDER, "".join(listed).encode().split(),
                          self.options.upstream_ip)
 

@@ -4,7 +4,7 @@ import struct
 
 A, NS, CNAME, SOA, AAAA, OPT, DS, DNSKEY = 1, 2, 5, 6, 28, 41, 43, 48
 TYPES = {"A": A, "AAAA": AAAA, "TXT": 16, "MX": 15, "NS": NS, "SOA": SOA}
-TYPE_NAMES = {**{number: text for text, number in TYPES.items()}, DS: "DS", DNSKEY: "DNSKEY"}
+TYPE_NAMES = {DS: "DS", DNSKEY: "DNSKEY", **{number: text for text, number in TYPES.items()}}
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
 
 QR, AA, TC, RD, RA, AD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020

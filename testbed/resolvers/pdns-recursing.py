@@ -32,9 +32,10 @@ def command(setting):
     if setting.upstream_proto == "tcp":
         raise Unsupported("the recursor has no way to ask every name server over TCP alone")
     listen = setting.listen if setting.specific else ["0.0.0.0", "::"]
-    validation = "dnssec=process-no-validate"
+    validation = "dnssec=process"       # its default: nothing asks for it
     if setting.anchor:
-        lua = setting.write("anchor.lua", f'clearTA(".")\nreadTrustAnchorsFromFile("{setting.anchor}")\n')
+        lua = setting.write(
+            "anchor.lua", f'clearTA(".")\nreadTrustAnchorsFromFile("{setting.anchor}")\n')
         validation = f"dnssec=validate\naggressive-nsec-cache-size=0\nlua-config-file={lua}"
     setting.write("recursor.conf", _CONFIG.format(
         folder=setting.folder, state=setting.state("pdns"), listen=", ".join(listen),

@@ -208,7 +208,7 @@ enum marking route_follow_stream(int fd, struct fd_state *st, uint32_t mark)
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
 	struct sockaddr_storage to;
 	struct endpoint peer;
-	int error;
+	int error = 0;
 	socklen_t size = sizeof(error);
 
 	if (mark_is(fd, st, mark) || !leads_elsewhere(fd, st, mark, &peer) ||

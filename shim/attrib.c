@@ -1130,6 +1130,29 @@ bool attrib_connection(const struct attrib *a, uint32_t now, struct attrib_turn 
 	return turn_trusted(a) || atomic_load_explicit(&a->waiting, memory_order_relaxed) == 1;
 }
 
+/*
+ * The root's key is asked for whoever waits: the newest of them all. (The refresh of a trust anchor, RFC 5011, looks the
+ * same; it takes a client's mark only where one waits just then.)
+ */
+static void choose_root_key(struct choice *c)
+{
+	uint32_t newest = 0;
+
+	if (c->query->name.labels || c->query->qtype != DNS_TYPE_DNSKEY)
+		return;
+	for (unsigned n = 0; n < SHARDS; n++) {
+		c->s = enter(c->a, n, c->now);
+		uint32_t i = c->s->age[CLASS_WAITING].newest;
+		uint32_t stamp = i ? c->s->entries[i].stamp : 0;
+
+		if (i && (c->decision->evidence == ATTRIB_NONE || (int32_t)(stamp - newest) > 0)) {
+			newest = stamp;
+			choose_entry(c, i, ATTRIB_ANCESTOR);
+		}
+		shard_unlock(c->s);
+	}
+}
+
 void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_message *query,
 			   struct attrib_socket socket, const struct attrib_turn *turn,
 			   struct attrib_decision *decision)
@@ -1159,6 +1182,8 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 		if (!found)
 			choose_served(&c, true);
 	}
+	if (decision->evidence == ATTRIB_NONE)
+		choose_root_key(&c);
 	found = decision->evidence != ATTRIB_NONE;
 	if (found)
 		judge_turn(&c);

@@ -23,6 +23,7 @@ enum {
 	DNS_TYPE_NS = 2,
 	DNS_TYPE_CNAME = 5,
 	DNS_TYPE_DNAME = 39,
+	DNS_TYPE_DNSKEY = 48,
 };
 
 /*

@@ -38,12 +38,14 @@ static struct server *find_or_make(struct servers *s, uint64_t name)
 /* To the front; the last one goes where it is new and there is no room. */
 static void add_zone(struct server *server, struct served_zone zone)
 {
-	int i = 0;
+	size_t i = 0;
 
-	while (i < SERVERS_ZONES - 1 && server->zones[i].zone != zone.zone)
+	while (i < SERVERS_ZONES - 1 && server->zones[i] != zone.zone)
 		i++;
-	memmove(server->zones + 1, server->zones, (size_t)i * sizeof(zone));
-	server->zones[0] = zone;
+	memmove(server->zones + 1, server->zones, i * sizeof(server->zones[0]));
+	memmove(server->shards + 1, server->shards, i);
+	server->zones[0] = zone.zone;
+	server->shards[0] = zone.shard;
 }
 
 void servers_learn(struct servers *s, const struct dns_name *server, struct served_zone zone)
@@ -59,8 +61,8 @@ bool servers_find(struct servers *s, uint64_t name, struct served_zone zones[SER
 	pthread_mutex_lock(&s->lock);
 	const struct server *server = find(s, name);
 
-	if (server)
-		memcpy(zones, server->zones, sizeof(server->zones));
+	for (int i = 0; server && i < SERVERS_ZONES; i++)
+		zones[i] = (struct served_zone){server->zones[i], server->shards[i]};
 	pthread_mutex_unlock(&s->lock);
 	return server;
 }

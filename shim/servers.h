@@ -15,7 +15,7 @@
 
 enum {
 	SERVERS_ZONES = 16, /* remembered of a server: the newest */
-	SERVERS_SETS = 512,
+	SERVERS_SETS = 4096,
 	SERVERS_WAYS = 4, /* names that share a set: the one unused for longest gives way */
 };
 
@@ -27,8 +27,9 @@ struct served_zone {
 
 struct server {
 	uint64_t name;
+	uint64_t zones[SERVERS_ZONES]; /* the newest first */
+	uint8_t shards[SERVERS_ZONES]; /* of the zones, in their order */
 	uint32_t used;
-	struct served_zone zones[SERVERS_ZONES]; /* the newest first */
 };
 
 struct servers {

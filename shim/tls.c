@@ -13,8 +13,9 @@ enum {
 	MESSAGES_MAX = 64, /* in one piece of cleartext */
 };
 
+/* end: where the message's question ends. */
 typedef void message_fn(struct thread *t, const void *session, int fd, const uint8_t *msg,
-			size_t len);
+			size_t len, size_t end);
 
 /* An object's address, as a number that is not 0. */
 static uint32_t number_of(const void *session)
@@ -30,20 +31,24 @@ static uint32_t number_of(const void *session)
 static void each_message(struct thread *t, const void *session, int fd, const uint8_t *buf,
 			 size_t len, message_fn *fn)
 {
+	size_t end;
+
 	for (int i = 0; i < MESSAGES_MAX && len > 2; i++) {
 		size_t length = (size_t)buf[0] << 8 | buf[1];
 
-		if (length + 2 > len || !dns_question_end(buf + 2, length))
+		if (length + 2 > len || !(end = dns_question_end(buf + 2, length)))
 			break;
-		fn(t, session, fd, buf + 2, length);
+		fn(t, session, fd, buf + 2, length, end);
 		buf += length + 2;
 		len -= length + 2;
 	}
-	if (dns_question_end(buf, len))
-		fn(t, session, fd, buf, len);
+	end = dns_question_end(buf, len);
+	if (end)
+		fn(t, session, fd, buf, len, end);
 }
 
-static void written(struct thread *t, const void *session, int fd, const uint8_t *msg, size_t len)
+static void written(struct thread *t, const void *session, int fd, const uint8_t *msg, size_t len,
+		    size_t end)
 {
 	struct attrib_socket socket = {.fd = SESSION_FD, .gen = number_of(session)};
 	struct attrib_owner who = {.session = number_of(session)};
@@ -51,7 +56,7 @@ static void written(struct thread *t, const void *session, int fd, const uint8_t
 
 	(void)fd;
 	if (msg[2] & 0x80) {
-		tx_answered(t, &who, msg, dns_question_end(msg, len));
+		tx_answered(t, &who, msg, end);
 		return;
 	}
 	if (!dns_parse(attrib_key(shim.attrib), msg, len, &query))
@@ -89,7 +94,7 @@ void tls_after_write(int fd)
 }
 
 static void client_asked(struct thread *t, const void *session, int fd, const uint8_t *msg,
-			 size_t len)
+			 size_t end)
 {
 	struct fd_state *st = sock_known(fd >= 0 ? fd : t->tcp_fd);
 	struct attrib_owner who = {.session = number_of(session)};
@@ -103,17 +108,18 @@ static void client_asked(struct thread *t, const void *session, int fd, const ui
 		who.flow.client = st->peer;
 		who.flow.local = st->self;
 	}
-	rx_client_query(t, &who, msg, dns_question_end(msg, len));
+	rx_client_query(t, &who, msg, end);
 }
 
-static void decrypted(struct thread *t, const void *session, int fd, const uint8_t *msg, size_t len)
+static void decrypted(struct thread *t, const void *session, int fd, const uint8_t *msg, size_t len,
+		      size_t end)
 {
 	struct attrib_socket socket = {.fd = SESSION_FD, .gen = number_of(session)};
 
 	if (msg[2] & 0x80)
 		rx_upstream_answer(t, socket, msg, len);
 	else
-		client_asked(t, session, fd, msg, len);
+		client_asked(t, session, fd, msg, end);
 }
 
 void tls_read(const void *session, int fd, const void *buf, size_t len)

@@ -34,8 +34,9 @@ static unsigned prepare(struct batch *b, const struct mmsghdr *vec, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		const struct msghdr *app = &vec[i].msg_hdr;
 		struct tx_datagram *d = &b->datagram[i];
+		bool large = app->msg_controllen > BATCH_CONTROL - CMSG_MARK_SPACE;
 
-		if (app->msg_controllen > BATCH_CONTROL - CMSG_MARK_SPACE && i)
+		if (large && i)
 			return i;
 		tx_prepare(b->t, b->fd, b->st, app, b->control[i], BATCH_CONTROL, b->start[i], d);
 		if (d->refused) {
@@ -46,7 +47,7 @@ static unsigned prepare(struct batch *b, const struct mmsghdr *vec, unsigned n)
 		if (d->changed)
 			b->headers[i].msg_hdr = d->msg;
 		b->changed |= d->changed;
-		if (app->msg_controllen > BATCH_CONTROL - CMSG_MARK_SPACE)
+		if (large)
 			return 1;
 	}
 	return n;

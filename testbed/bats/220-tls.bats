@@ -29,3 +29,10 @@ setup() {
 		assert_field 'runs[0]["clients"]["answered"]' 300
 	done
 }
+
+@test "under the library every question over TLS bears its client's mark, pipelined or not" {
+	local resolver
+	for resolver in unbound kresd pdns-recursor smartdns dnsdist stubby systemd-resolved; do
+		shimmed "$resolver" --upstream-proto tls --queries 300 --in-flight 16
+	done
+}

@@ -19,6 +19,7 @@ enum {
 	ANCESTORS_MAX = 36, /* the deepest names in use: ip6.arpa has 34 labels */
 	BEFORE_SCAN = 8,    /* of learned names whose owners were answered, as many are looked at */
 	INSERT_SCAN = 16,   /* how far back the place of a charged client is looked for */
+	AWAITED = 4096,	    /* a power of two */
 	TURN_TRUST = 16,    /* decisions that a thread's turn must have foretold before it counts as
 			       evidence */
 };
@@ -94,6 +95,8 @@ struct attrib {
 	_Atomic uint32_t turn_right, turn_wrong;
 	_Atomic uint64_t
 		newest; /* the client query entered last: a reference in one word, see pack */
+	/* how many client queries wait, by a hash of client and ID (attrib_may_await) */
+	_Atomic uint32_t awaited[AWAITED];
 	struct servers servers;
 	struct shard shard[SHARDS];
 };
@@ -185,13 +188,41 @@ static void shard_unlock(struct shard *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/*
+ * By what tells clients apart (client_key), as far as it is a number. No secret: who has two clients counted together
+ * gains that an answer is looked up in vain.
+ */
+static unsigned awaited_index(uint16_t id, const struct attrib_owner *who)
+{
+	uint32_t n = who->session	       ? who->session
+		     : who->flow.client.family ? who->flow.client.port
+					       : (uint32_t)who->fd;
+
+	return (n * 0x9e3779b1U >> 16 ^ id) % AWAITED;
+}
+
+bool attrib_may_await(const struct attrib *a, uint16_t id, const struct attrib_owner *who)
+{
+	return atomic_load_explicit(&a->awaited[awaited_index(id, who)], memory_order_acquire) != 0;
+}
+
+/* A client's own entry begins to wait, or waits no longer. */
+static void waits(struct attrib *a, const struct attrib_owner *who, bool begins)
+{
+	uint32_t one = begins ? 1 : UINT32_MAX;
+
+	atomic_fetch_add_explicit(&a->waiting, one, memory_order_relaxed);
+	atomic_fetch_add_explicit(&a->awaited[awaited_index(who->id, who)], one,
+				  memory_order_release);
+}
+
 /* Forgets everything in it. The entries' generations go on, so that no old reference comes to life
  * again. */
 static void shard_empty(struct shard *s)
 {
 	for (uint32_t i = 1; i <= s->entry_pool.fresh; i++) {
 		if (s->entries[i].tag % TAG_STATES == TAG_WAITING && s->entries[i].question)
-			atomic_fetch_sub(&s->whole->waiting, 1);
+			waits(s->whole, &s->entries[i].owner, false);
 		uint32_t generation = s->entries[i].tag / TAG_STATES + 1;
 
 		memset(&s->entries[i], 0, sizeof(s->entries[i]));
@@ -517,7 +548,7 @@ static void entry_drop(struct shard *s, uint32_t i)
 	uint32_t generation = atomic_load_explicit(&e->tag, memory_order_relaxed) / TAG_STATES;
 
 	if (e->class == CLASS_WAITING && is_query(e))
-		atomic_fetch_sub_explicit(&s->whole->waiting, 1, memory_order_relaxed);
+		waits(s->whole, &e->owner, false);
 
 	links_drop(s, e);
 	if (e->key)
@@ -706,7 +737,7 @@ static void enter_query(struct attrib *a, struct shard *s, uint32_t now,
 	s->entries[i].owner = *who;
 	s->entries[i].question = question_hash(hash, query->qtype);
 	atomic_store_explicit(&a->newest, pack(who->ref), memory_order_relaxed);
-	atomic_fetch_add_explicit(&a->waiting, 1, memory_order_relaxed);
+	waits(a, who, true);
 	key_insert(s, i, key);
 	link_make(s, i, s->entries[i].question, LIST_FRESH);
 	link_make(s, i, node_hash(hash, NODE_NAME), LIST_FRESH);
@@ -805,7 +836,7 @@ static void answer_entry(struct shard *s, uint32_t now, uint64_t key)
 	if (!i || s->entries[i].class != CLASS_WAITING)
 		return;
 	if (is_query(&s->entries[i]))
-		atomic_fetch_sub_explicit(&s->whole->waiting, 1, memory_order_relaxed);
+		waits(s->whole, &s->entries[i].owner, false);
 	s->entries[i].stamp = now;
 	age_remove(s, i);
 	age_append(s, i, CLASS_ANSWERED);

@@ -88,6 +88,22 @@ struct attrib_owner {
 	uint16_t id;
 };
 
+/**
+ * A client of which no more is known yet than the socket it came in on. (What is not set here the events fill in: all of
+ * it at once costs more than the rest of a cached answer.)
+ */
+static inline void attrib_owner_begin(struct attrib_owner *who, int fd, uint32_t fd_gen,
+				      uint8_t proto)
+{
+	who->flow.client = who->flow.local = (struct endpoint){.family = 0};
+	who->flow.proto = proto;
+	who->session = 0;
+	who->fd = fd;
+	who->fd_gen = fd_gen;
+	who->mark = 0;
+	who->state = MARK_UNKNOWN;
+}
+
 /* A socket, and which of the many that bore its number. */
 struct attrib_socket {
 	int fd;
@@ -178,6 +194,14 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 /** A client got its answer: it waits no longer. */
 void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,
 			  const struct attrib_owner *who);
+
+/**
+ * Might this client wait for an answer with this ID in the table? False: certainly not. Cheap, and asked for each
+ * answer of a query that never got into the table: a client that asked again has perhaps its first query there.
+ *
+ * @param who  as for attrib_client_answer
+ */
+bool attrib_may_await(const struct attrib *a, uint16_t id, const struct attrib_owner *who);
 
 /** In a child after fork: frees what another thread of the parent held, emptying the shards it was
  * at work in. */

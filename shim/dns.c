@@ -97,16 +97,11 @@ bool dns_plausible(const uint8_t *msg, size_t len)
 	return !query || ((msg[3] & 0x0f) == 0 && be16(msg + 6) == 0 && be16(msg + 8) <= 1);
 }
 
-static bool is_standard(const uint8_t *msg, size_t len)
-{
-	return len >= DNS_HEADER_LEN && (msg[2] & 0x78) == 0 && be16(msg + 4) == 1;
-}
-
 size_t dns_question_end(const uint8_t *msg, size_t len)
 {
 	size_t at = DNS_HEADER_LEN;
 
-	if (!is_standard(msg, len))
+	if (!dns_is_standard(msg, len))
 		return 0;
 	while (at < len && msg[at] && !(msg[at] & 0xc0))
 		at += 1U + msg[at];
@@ -120,7 +115,7 @@ bool dns_parse(const struct sip_key *key, const uint8_t *msg, size_t len, struct
 	struct label_list labels;
 	size_t pos = DNS_HEADER_LEN;
 
-	if (!is_standard(msg, len))
+	if (!dns_is_standard(msg, len))
 		return false;
 	if (!walk_name(msg, len, &pos, false, &labels) || pos + 4 > len)
 		return false;

@@ -62,6 +62,12 @@ static inline uint64_t dns_name_hash(const struct dns_name *name)
 	return name->labels ? name->suffix[0] : DNS_ROOT_HASH;
 }
 
+/** Is it of opcode QUERY, with one question? */
+static inline bool dns_is_standard(const uint8_t *msg, size_t len)
+{
+	return len >= DNS_HEADER_LEN && (msg[2] & 0x78) == 0 && msg[4] == 0 && msg[5] == 1;
+}
+
 /**
  * Reads header and question of a standard query or its answer.
  *

@@ -9,15 +9,12 @@
 #include <unistd.h>
 
 enum {
-	PAGE_BITS = 9,
-	PAGE_FDS = 1 << PAGE_BITS,
-	PAGES = FD_LIMIT >> PAGE_BITS,
 	LOCKS = 64,
 	HELD_SLOTS = 256, /* messages in pieces at once, all connections together */
 };
 
 static pid_t process; /* whose table this is */
-static _Atomic(struct fd_state *) pages[PAGES];
+_Atomic(struct fd_state *) fd_pages[FD_PAGES];
 static pthread_mutex_t locks[LOCKS] = {[0 ... LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- held messages ---- */
@@ -80,33 +77,22 @@ const struct stream_store fd_store = {held_take, held_give};
 
 static struct fd_state *page_make(unsigned page)
 {
-	struct fd_state *fresh = map(PAGE_FDS * sizeof(*fresh)), *none = NULL;
+	struct fd_state *fresh = map(FD_PAGE_SIZE * sizeof(*fresh)), *none = NULL;
 
-	if (fresh && !atomic_compare_exchange_strong(&pages[page], &none, fresh)) {
-		munmap(fresh, PAGE_FDS * sizeof(*fresh));
+	if (fresh && !atomic_compare_exchange_strong(&fd_pages[page], &none, fresh)) {
+		munmap(fresh, FD_PAGE_SIZE * sizeof(*fresh));
 		fresh = none;
 	}
 	return fresh;
 }
 
-struct fd_state *fd_find(int fd)
-{
-	if (fd < 0 || fd >= FD_LIMIT)
-		return NULL;
-	struct fd_state *page = atomic_load_explicit(&pages[fd >> PAGE_BITS], memory_order_acquire);
-
-	return page ? page + (fd & (PAGE_FDS - 1)) : NULL;
-}
-
 struct fd_state *fd_get(int fd)
 {
-	if (fd < 0 || fd >= FD_LIMIT)
-		return NULL;
-	struct fd_state *page = atomic_load_explicit(&pages[fd >> PAGE_BITS], memory_order_acquire);
+	struct fd_state *st = fd_find(fd);
 
-	if (!page)
-		page = page_make((unsigned)fd >> PAGE_BITS);
-	return page ? page + (fd & (PAGE_FDS - 1)) : NULL;
+	if (st || (unsigned)fd >= FD_LIMIT)
+		return st;
+	return page_make((unsigned)fd >> FD_PAGE_BITS) ? fd_find(fd) : NULL;
 }
 
 static void reset_streams(struct fd_state *st)
@@ -163,12 +149,13 @@ void fd_forget_range(unsigned first, unsigned last)
 {
 	if (last >= FD_LIMIT)
 		last = FD_LIMIT - 1;
-	for (unsigned page = first >> PAGE_BITS; page <= last >> PAGE_BITS && first <= last;
+	for (unsigned page = first >> FD_PAGE_BITS; page <= last >> FD_PAGE_BITS && first <= last;
 	     page++) {
-		struct fd_state *states = atomic_load_explicit(&pages[page], memory_order_acquire);
+		struct fd_state *states =
+			atomic_load_explicit(&fd_pages[page], memory_order_acquire);
 
-		for (unsigned i = 0; states && i < PAGE_FDS; i++) {
-			unsigned fd = page << PAGE_BITS | i;
+		for (unsigned i = 0; states && i < FD_PAGE_SIZE; i++) {
+			unsigned fd = page << FD_PAGE_BITS | i;
 
 			if (fd >= first && fd <= last)
 				forget(states + i, (int)fd);

@@ -64,12 +64,24 @@ struct fd_state {
 	uint32_t stream_gen;	    /* the descriptor that they belong to */
 };
 
+enum { FD_PAGE_BITS = 9, FD_PAGE_SIZE = 1 << FD_PAGE_BITS, FD_PAGES = FD_LIMIT >> FD_PAGE_BITS };
+
+extern _Atomic(struct fd_state *) fd_pages[FD_PAGES];
+
 /** The state of a descriptor; NULL where there is none and cannot be one. */
 struct fd_state *fd_get(int fd);
 
-/** The same, but only where the page exists already: for the question "is this anything we know?".
- */
-struct fd_state *fd_find(int fd);
+/** The same, but only where the page exists already: for the question "is this anything we know?". Inline: each read
+ * and write of the program, of files and pipes too, asks it. */
+static inline struct fd_state *fd_find(int fd)
+{
+	if ((unsigned)fd >= FD_LIMIT)
+		return NULL;
+	struct fd_state *page =
+		atomic_load_explicit(&fd_pages[(unsigned)fd >> FD_PAGE_BITS], memory_order_acquire);
+
+	return page ? page + ((unsigned)fd & (FD_PAGE_SIZE - 1)) : NULL;
+}
 
 /** A descriptor begins or ends: all that was known of its number is forgotten. Safe in a signal
  * handler. */

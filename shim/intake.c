@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+_Static_assert(INTAKE_SLOTS == 32, "struct intake has a bit a slot in a word");
+
 void intake_init(struct intake *in)
 {
 	pthread_mutex_init(&in->lock, NULL);
@@ -13,13 +15,26 @@ static struct intake_slot *slot_of(struct intake *in, uint32_t sequence)
 	return &in->slot[sequence % INTAKE_SLOTS];
 }
 
-static void set_pending(struct intake *in, struct intake_slot *slot, bool pending)
+static uint32_t state_of(const struct intake_slot *slot)
 {
-	uint32_t now = atomic_load_explicit(&in->pending, memory_order_relaxed);
-
-	slot->pending = pending;
-	atomic_store_explicit(&in->pending, pending ? now + 1 : now - 1, memory_order_release);
+	return atomic_load_explicit(&slot->state, memory_order_acquire);
 }
+
+static void set_state(struct intake_slot *slot, enum intake_state state)
+{
+	atomic_store_explicit(&slot->state, state, memory_order_release);
+}
+
+/* Whoever turns a pending slot first has it. */
+static bool claim(struct intake_slot *slot, enum intake_state to)
+{
+	uint32_t pending = INTAKE_PENDING;
+
+	return atomic_compare_exchange_strong_explicit(&slot->state, &pending, to,
+						       memory_order_acq_rel, memory_order_acquire);
+}
+
+/* ---- into the table ---- */
 
 /* As the message came: an ID, one question, and nothing else that attribution wants. */
 static size_t rebuild(const struct intake_slot *slot, uint8_t msg[DNS_HEAD_MAX])
@@ -32,57 +47,90 @@ static size_t rebuild(const struct intake_slot *slot, uint8_t msg[DNS_HEAD_MAX])
 	return DNS_HEADER_LEN + (size_t)slot->length;
 }
 
-static void enter_table(struct intake *in, struct attrib *a, struct intake_slot *slot)
+static void enter_table(struct attrib *a, struct intake_slot *slot)
 {
+	struct attrib_owner who = slot->who;
 	uint8_t msg[DNS_HEAD_MAX];
 	struct dns_message parsed;
 
 	if (dns_parse(attrib_key(a), msg, rebuild(slot, msg), &parsed))
-		attrib_client_query(a, slot->now, &parsed, &slot->who, NULL);
-	set_pending(in, slot, false);
+		attrib_client_query(a, slot->now, &parsed, &who, NULL);
+	/* nothing that the owner may be comparing with an answer just now */
+	slot->who.ref = who.ref;
+	slot->who.tld = who.tld;
+	slot->who.asked = who.asked;
+	slot->who.mark = who.mark;
+	slot->who.state = who.state;
+	set_state(slot, INTAKE_ENTERED);
 }
 
 /* From the oldest on: who came first is first in the table. */
 static void empty(struct intake *in, struct attrib *a)
 {
-	for (uint32_t i = INTAKE_SLOTS; i-- > 0;) {
-		struct intake_slot *slot = slot_of(in, in->sequence - i);
+	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
 
-		if (slot->pending)
-			enter_table(in, a, slot);
+	for (uint32_t i = INTAKE_SLOTS; i-- > 0;) {
+		struct intake_slot *slot = slot_of(in, newest - i);
+
+		if (claim(slot, INTAKE_MOVING))
+			enter_table(a, slot);
 	}
+	atomic_store_explicit(&in->emptied, newest, memory_order_release);
 }
 
 void intake_empty(struct intake *in, struct attrib *a)
 {
-	if (!atomic_load_explicit(&in->pending, memory_order_acquire))
+	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
+
+	if (atomic_load_explicit(&in->emptied, memory_order_acquire) == newest)
 		return;
 	pthread_mutex_lock(&in->lock);
 	empty(in, a);
 	pthread_mutex_unlock(&in->lock);
 }
 
+/* ---- the owner's side ---- */
+
+/* The next slot, with what it held before in the table or answered. */
+static struct intake_slot *next_slot(struct intake *in, struct attrib *a, uint32_t sequence)
+{
+	struct intake_slot *slot = slot_of(in, sequence);
+	uint32_t state = state_of(slot);
+
+	if (state == INTAKE_PENDING || state == INTAKE_MOVING) {
+		pthread_mutex_lock(&in->lock);
+		empty(in, a);
+		pthread_mutex_unlock(&in->lock);
+	}
+	return slot;
+}
+
 uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const uint8_t *msg,
 		      size_t end, const struct attrib_owner *who)
 {
-	pthread_mutex_lock(&in->lock);
-	struct intake_slot *slot = slot_of(in, in->sequence + 1);
+	uint32_t sequence = atomic_load_explicit(&in->sequence, memory_order_relaxed) + 1;
 
-	if (slot->pending)
-		empty(in, a);
-	if (!++in->sequence) /* 0 means none; the slots' order does not mind the gap */
-		in->sequence = INTAKE_SLOTS;
-	slot = slot_of(in, in->sequence);
-	slot->sequence = in->sequence;
+	if (!sequence) /* 0 means none; the slots' order does not mind the gap */
+		sequence = INTAKE_SLOTS;
+	struct intake_slot *slot = next_slot(in, a, sequence);
+
+	slot->sequence = sequence;
 	slot->now = now;
 	slot->who = *who;
 	slot->who.id = (uint16_t)(msg[0] << 8 | msg[1]);
 	slot->who.ref = (struct attrib_ref){0};
 	slot->length = (uint16_t)(end - DNS_HEADER_LEN);
 	memcpy(slot->question, msg + DNS_HEADER_LEN, slot->length);
-	set_pending(in, slot, true);
-	pthread_mutex_unlock(&in->lock);
-	return slot->sequence;
+	set_state(slot, INTAKE_PENDING);
+	in->open |= 1U << sequence % INTAKE_SLOTS;
+	atomic_store_explicit(&in->sequence, sequence, memory_order_release);
+	return sequence;
+}
+
+static bool same_end(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->port == b->port && a->family == b->family &&
+	       memcmp(a->addr, b->addr, sizeof(a->addr)) == 0;
 }
 
 /* As the table tells clients apart (client_key in attrib.c). */
@@ -92,8 +140,7 @@ static bool same_client(const struct attrib_owner *a, const struct attrib_owner 
 		return a->session == b->session;
 	if (!a->flow.client.family)
 		return !b->flow.client.family && a->fd == b->fd && a->fd_gen == b->fd_gen;
-	return a->flow.proto == b->flow.proto &&
-	       memcmp(&a->flow.client, &b->flow.client, sizeof(a->flow.client)) == 0;
+	return a->flow.proto == b->flow.proto && same_end(&a->flow.client, &b->flow.client);
 }
 
 /* The name in any case (RFC 4343), type and class exactly. Most answers repeat the question to the letter. */
@@ -111,48 +158,44 @@ static bool same_question(const uint8_t *a, const uint8_t *b, size_t len)
 	return true;
 }
 
-static bool is_answer_to(const struct intake_slot *slot, const uint8_t *msg, size_t end,
+/* Bytes that are the query's own question are one, and end where it ends: the answer needs no reading for it. */
+static bool is_answer_to(const struct intake_slot *slot, const uint8_t *msg, size_t have,
 			 const struct attrib_owner *who)
 {
-	return slot->who.id == (msg[0] << 8 | msg[1]) && slot->length == end - DNS_HEADER_LEN &&
-	       same_client(&slot->who, who) &&
+	return slot->who.id == (msg[0] << 8 | msg[1]) &&
+	       have >= DNS_HEADER_LEN + (size_t)slot->length && same_client(&slot->who, who) &&
 	       same_question(slot->question, msg + DNS_HEADER_LEN, slot->length);
 }
 
 /* Perhaps several: a client that asked again has one query, which one answer ends. */
-bool intake_answer(struct intake *in, const uint8_t *msg, size_t end,
+bool intake_answer(struct intake *in, const uint8_t *msg, size_t have,
 		   const struct attrib_owner *who)
 {
 	bool found = false;
 
-	if (!atomic_load_explicit(&in->pending, memory_order_relaxed))
+	if (!in->open || !dns_is_standard(msg, have))
 		return false;
-	pthread_mutex_lock(&in->lock);
-	uint32_t left = atomic_load_explicit(&in->pending, memory_order_relaxed);
+	for (uint32_t left = in->open; left; left &= left - 1) {
+		uint32_t bit = left & -left;
+		struct intake_slot *slot = &in->slot[__builtin_ctz(bit)];
 
-	for (uint32_t i = 0; i < INTAKE_SLOTS && left; i++) {
-		struct intake_slot *slot = slot_of(in, in->sequence - i);
-
-		if (!slot->pending)
-			continue;
-		left--;
-		if (is_answer_to(slot, msg, end, who)) {
-			set_pending(in, slot, false);
+		if (state_of(slot) != INTAKE_PENDING) {
+			in->open &= ~bit; /* it went into the table meanwhile */
+		} else if (is_answer_to(slot, msg, have, who) && claim(slot, INTAKE_EMPTY)) {
+			in->open &= ~bit;
 			found = true;
 		}
 	}
-	pthread_mutex_unlock(&in->lock);
 	return found;
 }
 
 bool intake_owner(struct intake *in, uint32_t sequence, struct attrib_owner *who)
 {
-	pthread_mutex_lock(&in->lock);
-	struct intake_slot *slot = slot_of(in, sequence);
-	bool found = sequence && slot->sequence == sequence && slot->who.ref.index;
+	const struct intake_slot *slot = slot_of(in, sequence);
+	bool found = sequence && state_of(slot) == INTAKE_ENTERED && slot->sequence == sequence &&
+		     slot->who.ref.index;
 
 	if (found)
 		*who = slot->who;
-	pthread_mutex_unlock(&in->lock);
 	return found;
 }

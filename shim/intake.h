@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Client queries on their way into attribution. Most are answered from the resolver's cache, by the thread that
- * received them, a few microseconds later: those never enter the shared table, and cost no hashing. Each thread keeps
- * its newest queries in an intake of its own; an answer takes its query out again. What is left goes into the table
- * when an upstream query is about to be decided, in whatever thread: before each decision all intakes are emptied, so
- * attribution sees every query that the program can have acted upon. Pure but for the locks: memory, time and events
- * are given to it.
+ * received them, a few microseconds later: those never enter the shared table, and cost no hashing and no lock. Each
+ * thread keeps its newest queries in an intake of its own; an answer takes its query out again. What is left goes into
+ * the table when an upstream query is about to be decided, in whatever thread: before each decision all intakes are
+ * emptied, so attribution sees every query that the program can have acted upon. Pure but for the lock: memory, time
+ * and events are given to it.
+ *
+ * The thread that owns an intake fills its slots and publishes each by its state; from then on the slot is whose who
+ * first turns that state, the owner with its answer or another thread that empties the intake. Those take turns by a
+ * lock, which the owner never needs.
  */
 #ifndef SHIM_INTAKE_H
 #define SHIM_INTAKE_H
@@ -23,19 +27,27 @@ enum {
 	INTAKE_QUESTION_MAX = DNS_NAME_MAX + 4 /* name, type and class */
 };
 
+enum intake_state {
+	INTAKE_EMPTY,	/* no query, or an answered one */
+	INTAKE_PENDING, /* neither answered nor in the table */
+	INTAKE_MOVING,	/* on its way there */
+	INTAKE_ENTERED, /* in the table: who has its ref */
+};
+
 struct intake_slot {
-	uint32_t sequence; /* which query of this intake it holds; 0: none yet */
+	_Atomic uint32_t state; /* enum intake_state */
+	uint32_t sequence;	/* which query of this intake it holds; 0: none yet */
 	uint32_t now;
-	bool pending; /* neither answered nor in the table */
 	uint16_t length;
-	struct attrib_owner who; /* with its ref once it is in the table */
+	struct attrib_owner who;
 	uint8_t question[INTAKE_QUESTION_MAX];
 };
 
 struct intake {
+	_Atomic uint32_t sequence; /* of the newest query; written by the owner alone */
+	uint32_t open;		  /* the owner's: a bit a slot, set where it may still be pending */
+	_Atomic uint32_t emptied; /* up to this one all have left; written under the lock */
 	pthread_mutex_t lock;
-	_Atomic uint32_t pending; /* how many slots are; read without the lock */
-	uint32_t sequence;	  /* of the newest query */
 	struct intake_slot slot[INTAKE_SLOTS];
 };
 
@@ -43,7 +55,7 @@ struct intake {
 void intake_init(struct intake *in);
 
 /**
- * A client's query came in.
+ * A client's query came in. The owner's to call.
  *
  * @param msg, end  its bytes, up to the end of the question (dns_question_end)
  * @return its number in this intake, for intake_owner
@@ -52,17 +64,27 @@ uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const u
 		      size_t end, const struct attrib_owner *who);
 
 /**
- * A client was answered: was its query still in here? Then that was all.
+ * A client was answered: was its query still in here? The owner's to call.
  *
- * @param who  the client: flow.client, flow.proto, fd
+ * @param msg, have  the answer, as far as it is there
+ * @param who  the client: session, flow.client, flow.proto, fd, fd_gen
  */
-bool intake_answer(struct intake *in, const uint8_t *msg, size_t end,
+bool intake_answer(struct intake *in, const uint8_t *msg, size_t have,
 		   const struct attrib_owner *who);
 
-/** Moves what is pending into the table. */
+/** The same, and is that all? False: the table must be told, since the client asked before and waits there, or may. */
+static inline bool intake_settles(struct intake *in, const struct attrib *a, const uint8_t *msg,
+				  size_t have, const struct attrib_owner *who)
+{
+	return intake_answer(in, msg, have, who) &&
+	       !attrib_may_await(a, (uint16_t)(msg[0] << 8 | msg[1]), who);
+}
+
+/** Moves what is pending into the table. When it returns, all that was published before the call is there. */
 void intake_empty(struct intake *in, struct attrib *a);
 
-/** The owner of the query of that number, once it is in the table; false where it is not, or long gone. */
+/** The owner of the query of that number, once it is in the table; false where it is not, or long gone. The owner's to
+ * call. */
 bool intake_owner(struct intake *in, uint32_t sequence, struct attrib_owner *who);
 
 #endif

@@ -45,7 +45,7 @@ static struct intake *take(unsigned i)
 	return in;
 }
 
-struct intake *intakes_own(struct thread *t)
+struct intake *intakes_make(struct thread *t)
 {
 	for (unsigned i = 0; !t->intake && i < INTAKES_MAX; i++) {
 		bool free = false;

@@ -6,8 +6,14 @@
 #include "intake.h"
 #include "thread.h"
 
-/** The thread's own, made on first use; NULL where there is no memory or there are too many threads. */
-struct intake *intakes_own(struct thread *t);
+/** Gives the thread an intake of its own; NULL where there is no memory or there are too many threads. */
+struct intake *intakes_make(struct thread *t);
+
+/** The thread's own, made on first use; NULL as above. */
+static inline struct intake *intakes_own(struct thread *t)
+{
+	return t->intake ? t->intake : intakes_make(t);
+}
 
 /** Moves what is pending anywhere into the table: before each decision. */
 void intakes_empty(struct attrib *a);

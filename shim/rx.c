@@ -17,15 +17,28 @@ enum {
 
 /* ---- events ---- */
 
-/* What a received message means. Addresses: who sent it, and where to; either may be unknown
- * (family 0). */
+/* A message that came in. who: its sender, were it a client's query. */
 struct arrival {
 	struct thread *t;
 	struct fd_state *st;
-	int fd;
-	uint8_t proto;
-	struct endpoint from, to;
+	struct attrib_owner who;
 };
+
+static void from_socket(struct arrival *in, struct thread *t, struct fd_state *st, int fd,
+			uint8_t proto)
+{
+	in->t = t;
+	in->st = st;
+	attrib_owner_begin(&in->who, fd, fd_gen(st), proto);
+}
+
+static void from_peer(struct arrival *in)
+{
+	if (!sock_ends(in->who.fd, in->st))
+		return;
+	in->who.flow.client = in->st->peer;
+	in->who.flow.local = in->st->self;
+}
 
 /*
  * On a socket that sends queries upstream, a "query" that comes in is somebody's trick: its sender would be taken for
@@ -65,67 +78,90 @@ void rx_upstream_answer(struct thread *t, struct attrib_socket socket, const uin
 	attrib_upstream_answer(shim.attrib, thread_now_ms(), &answer, msg, have, socket, &t->turn);
 }
 
-static void client_query(const struct arrival *in, const uint8_t *msg, size_t end)
-{
-	struct attrib_owner who = {
-		.flow = {.client = in->from, .local = in->to, .proto = in->proto},
-		.fd = in->fd,
-		.fd_gen = fd_gen(in->st),
-	};
-
-	rx_client_query(in->t, &who, msg, end);
-}
-
-static void arrived(const struct arrival *in, const uint8_t *msg, size_t have)
+static void client_query(struct arrival *in, const uint8_t *msg, size_t have)
 {
 	size_t end = dns_question_end(msg, have);
 
-	if (!end)
-		return;
-	if (msg[2] & 0x80)
-		rx_upstream_answer(in->t, (struct attrib_socket){in->fd, fd_gen(in->st)}, msg,
-				   have);
-	else if (rx_serves_clients(in->st))
-		client_query(in, msg, end);
+	if (end)
+		rx_client_query(in->t, &in->who, msg, end);
+}
+
+static void upstream_answer(const struct arrival *in, const uint8_t *msg, size_t have)
+{
+	rx_upstream_answer(in->t, (struct attrib_socket){in->who.fd, in->who.fd_gen}, msg, have);
+}
+
+static bool says_answer(const uint8_t *msg)
+{
+	return msg[2] & 0x80;
 }
 
 /* ---- datagrams ---- */
 
 /* A connected socket's sender is its peer; a bound one's datagrams come to where it is bound. */
-static void complete_ends(struct arrival *in)
+static void find_ends(struct arrival *in, const struct msghdr *msg, socklen_t name_room,
+		      const struct endpoint *local)
 {
-	if (!in->from.family && fd_flags(in->st) & FD_CONNECTED && sock_ends(in->fd, in->st)) {
-		in->from = in->st->peer;
-		in->to = in->st->self;
-	}
-	if (!in->to.family && fd_flags(in->st) & FD_SERVER && !in->st->local.wildcard)
-		in->to = in->st->local;
+	struct flow *flow = &in->who.flow;
+	uint32_t flags = fd_flags(in->st);
+
+	if (msg->msg_name)
+		endpoint_from(&flow->client, msg->msg_name, name_room);
+	if (!flow->client.family && flags & FD_CONNECTED)
+		from_peer(in);
+	if (local->family)
+		flow->local = *local;
+	else if (!flow->local.family && flags & FD_SERVER && !in->st->local.wildcard)
+		flow->local = in->st->local;
 }
 
-static void datagram_arrived(struct thread *t, struct fd_state *st, int fd,
-			     const struct msghdr *msg, socklen_t name_room, size_t n,
-			     const struct endpoint *local)
+/* A datagram's receiving call, as far as its bytes do not tell. */
+struct receipt {
+	const struct msghdr *msg;
+	socklen_t name_room;
+	const struct endpoint *local; /* where it was sent to; family 0: not told */
+};
+
+static void datagram(struct thread *t, struct fd_state *st, int fd, const struct receipt *r,
+		     const uint8_t *data, size_t have)
 {
-	struct arrival in = {.t = t, .st = st, .fd = fd, .proto = IPPROTO_UDP, .to = *local};
-	uint8_t scratch[WHOLE_MAX];
-	size_t have = iov_total(msg->msg_iov, msg->msg_iovlen);
+	struct arrival in;
 
-	if (have > n)
-		have = n;
-	if (have < DNS_HEADER_LEN)
-		return;
-	if (msg->msg_iov[0].iov_len < have && have > sizeof(scratch))
-		have = sizeof(scratch);
-	const uint8_t *data = iov_head(msg->msg_iov, msg->msg_iovlen, scratch, &have);
-
-	if (have < DNS_HEADER_LEN)
-		return;
-	if (!(data[2] & 0x80)) { /* only clients' addresses matter */
-		if (msg->msg_name)
-			endpoint_from(&in.from, msg->msg_name, name_room);
-		complete_ends(&in);
+	from_socket(&in, t, st, fd, IPPROTO_UDP);
+	if (says_answer(data)) {
+		upstream_answer(&in, data, have);
+	} else if (rx_serves_clients(st)) {
+		find_ends(&in, r->msg, r->name_room, r->local);
+		client_query(&in, data, have);
 	}
-	arrived(&in, data, have);
+}
+
+static void datagram_in_pieces(struct thread *t, struct fd_state *st, int fd,
+			       const struct receipt *r, size_t n)
+{
+	uint8_t scratch[WHOLE_MAX];
+	size_t have = n < sizeof(scratch) ? n : sizeof(scratch);
+
+	have = iov_gather(r->msg->msg_iov, r->msg->msg_iovlen, 0, scratch, have);
+	if (have >= DNS_HEADER_LEN)
+		datagram(t, st, fd, r, scratch, have);
+}
+
+/* n may be more than there was room for (MSG_TRUNC). */
+static void datagram_arrived(struct thread *t, struct fd_state *st, int fd, const struct receipt *r,
+			     size_t n)
+{
+	const struct iovec *first = r->msg->msg_iov;
+	bool whole = r->msg->msg_iovlen == 1 || (r->msg->msg_iovlen && first->iov_len >= n);
+
+	if (whole && n > first->iov_len)
+		n = first->iov_len;
+	if (n < DNS_HEADER_LEN)
+		return;
+	if (whole)
+		datagram(t, st, fd, r, first->iov_base, n);
+	else
+		datagram_in_pieces(t, st, fd, r, n);
 }
 
 /* ---- streams ---- */
@@ -135,18 +171,23 @@ static void stream_message(void *ctx, const uint8_t *msg, size_t have, size_t le
 	struct arrival *in = ctx;
 
 	(void)length;
-	if (have > 2 && !(msg[2] & 0x80) && !in->from.family && sock_ends(in->fd, in->st)) {
-		in->from = in->st->peer;
-		in->to = in->st->self;
+	if (have < DNS_HEADER_LEN)
+		return;
+	if (says_answer(msg)) {
+		upstream_answer(in, msg, have);
+	} else if (rx_serves_clients(in->st)) {
+		if (!in->who.flow.client.family)
+			from_peer(in);
+		client_query(in, msg, have);
 	}
-	arrived(in, msg, have);
 }
 
 static void stream_arrived(struct thread *t, struct fd_state *st, int fd, const struct msghdr *msg,
 			   size_t n, bool discarded)
 {
-	struct arrival in = {.t = t, .st = st, .fd = fd, .proto = IPPROTO_TCP};
+	struct arrival in;
 
+	from_socket(&in, t, st, fd, IPPROTO_TCP);
 	t->tcp_fd = fd;
 	fd_lock_streams(st, fd);
 	if (discarded && n)
@@ -171,10 +212,20 @@ static bool needs_ends(uint32_t flags)
 	return (flags & (FD_KIND | FD_SENT | FD_CONNECTED)) == FD_UDP;
 }
 
+static void serve(int fd, struct fd_state *st)
+{
+	struct thread *t = thread_enter();
+
+	if (!t)
+		return;
+	sock_serve(fd, st);
+	thread_leave(t);
+}
+
 static bool prepare(int fd, struct fd_state *st, int recv_flags)
 {
 	if (needs_ends(fd_flags(st)) && !(fd_flags(st) & FD_SERVER))
-		sock_serve(fd, st);
+		serve(fd, st);
 	uint32_t flags = fd_flags(st);
 
 	if ((flags & (FD_KIND | FD_BLOCKING)) == (FD_UDP | FD_BLOCKING) &&
@@ -194,18 +245,14 @@ static void substitute_control(struct rx *rx, const struct msghdr *app)
 
 bool rx_begin(struct rx *rx, int fd, const struct msghdr *app, int flags)
 {
-	struct thread *t = thread_enter();
-	struct fd_state *st = t ? sock_known(fd) : NULL;
+	struct fd_state *st = app && thread_may_enter() ? sock_known(fd) : NULL;
 
-	if (!st || !app) {
-		if (t)
-			thread_leave(t);
+	if (!st)
 		return false;
-	}
 	rx->fd = fd;
 	rx->st = st;
 	rx->own_control = prepare(fd, st, flags);
-	rx->own_name = needs_ends(fd_flags(st)) && !app->msg_name;
+	rx->own_name = !app->msg_name && needs_ends(fd_flags(st));
 	rx->gone = false;
 	rx->observe = !(flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB));
 	rx->discards = flags & MSG_TRUNC && (fd_flags(st) & FD_KIND) == FD_TCP;
@@ -220,7 +267,6 @@ bool rx_begin(struct rx *rx, int fd, const struct msghdr *app, int flags)
 		rx->msg.msg_name = &rx->name;
 		rx->msg.msg_namelen = sizeof(rx->name);
 	}
-	thread_leave(t);
 	return true;
 }
 
@@ -274,7 +320,7 @@ void rx_arrived(const struct rx *rx, const struct msghdr *seen, socklen_t name_r
 	socklen_t named = seen->msg_namelen < name_room ? seen->msg_namelen : name_room;
 
 	if ((fd_flags(rx->st) & FD_KIND) == FD_UDP)
-		datagram_arrived(t, rx->st, rx->fd, seen, named, n, local);
+		datagram_arrived(t, rx->st, rx->fd, &(struct receipt){seen, named, local}, n);
 	else
 		stream_arrived(t, rx->st, rx->fd, seen, n, rx->discards);
 	thread_leave(t);

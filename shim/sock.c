@@ -68,18 +68,17 @@ static void classify(int fd, struct fd_state *st)
 	fd_set_flags(st, kind | FD_ACCEPTED);
 }
 
-struct fd_state *sock_known(int fd)
+struct fd_state *sock_learn(int fd)
 {
 	struct fd_state *st = fd_get(fd);
-	uint32_t kind = st ? fd_flags(st) & FD_KIND : FD_OTHER;
+	int saved = errno;
 
-	if (kind == FD_UNKNOWN) {
-		int saved = errno;
+	if (!st)
+		return NULL;
+	classify(fd, st);
+	errno = saved;
+	uint32_t kind = fd_flags(st) & FD_KIND;
 
-		classify(fd, st);
-		errno = saved;
-		kind = fd_flags(st) & FD_KIND;
-	}
 	return kind == FD_UDP || kind == FD_TCP ? st : NULL;
 }
 

@@ -6,9 +6,19 @@
 
 #include "fdtab.h"
 
-/** The descriptor's state with its kind known; NULL where it is none of ours to look at. errno is
- * kept. */
-struct fd_state *sock_known(int fd);
+/** Finds out what a descriptor is that has not been looked at yet; NULL where it is none of ours. errno is kept. */
+struct fd_state *sock_learn(int fd);
+
+/** The descriptor's state with its kind known; NULL where it is none of ours to look at. errno is kept. */
+static inline struct fd_state *sock_known(int fd)
+{
+	struct fd_state *st = fd_find(fd);
+	uint32_t kind = st ? fd_flags(st) & FD_KIND : FD_UNKNOWN;
+
+	if (kind == FD_UDP || kind == FD_TCP)
+		return st;
+	return kind == FD_UNKNOWN ? sock_learn(fd) : NULL;
+}
 
 /** A socket was made. */
 void sock_born(int fd, int domain, int type, int protocol);

@@ -56,12 +56,18 @@ extern struct shim shim;
  * straight through. */
 extern _Atomic bool shim_ready;
 
+/** May work of the shim's own begin now? */
+static inline bool thread_may_enter(void)
+{
+	return atomic_load_explicit(&shim_ready, memory_order_acquire) && !thread_self.busy;
+}
+
 /** Begins work of the shim's own; NULL where there must be none now. */
 static inline struct thread *thread_enter(void)
 {
 	struct thread *t = &thread_self;
 
-	if (!atomic_load_explicit(&shim_ready, memory_order_acquire) || t->busy)
+	if (!thread_may_enter())
 		return NULL;
 	t->busy = 1;
 	return t;

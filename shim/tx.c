@@ -31,9 +31,8 @@ struct fd_state *tx_begin(struct thread **t, int fd)
 	return st;
 }
 
-/* The start of a message in one piece, and where its question ends; 0: it is none of ours. */
-static size_t question_of(const struct msghdr *app, uint8_t scratch[DNS_HEAD_MAX],
-			  const uint8_t **msg)
+/* The start of a message in one piece, up to where its question may end; 0: there is not even a header. */
+static size_t start_of(const struct msghdr *app, uint8_t scratch[DNS_HEAD_MAX], const uint8_t **msg)
 {
 	size_t have = iov_readable(app->msg_iov, app->msg_iovlen);
 
@@ -42,7 +41,13 @@ static size_t question_of(const struct msghdr *app, uint8_t scratch[DNS_HEAD_MAX
 	if (have > DNS_HEAD_MAX)
 		have = DNS_HEAD_MAX;
 	*msg = iov_head(app->msg_iov, app->msg_iovlen, scratch, &have);
-	return dns_question_end(*msg, have);
+	return have;
+}
+
+/* A message that says of itself that it is an answer. */
+static bool is_answer(const uint8_t *msg, size_t have)
+{
+	return have && msg[2] & 0x80;
 }
 
 /* ---- an upstream query ---- */
@@ -116,15 +121,15 @@ static void clear_stale(int fd, struct fd_state *st, struct tx_datagram *out)
 void tx_prepare(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
 		void *control, size_t size, uint8_t scratch[DNS_HEAD_MAX], struct tx_datagram *out)
 {
+	const uint8_t *msg = NULL;
+	size_t have = start_of(app, scratch, &msg);
 	struct dns_message query;
 
 	out->changed = out->refused = false;
-	out->end = question_of(app, scratch, &out->question_at);
-	out->meaning = !out->end ? TX_NOTHING : out->question_at[2] & 0x80 ? TX_ANSWER : TX_QUERY;
-	if (out->meaning == TX_QUERY &&
-	    dns_parse(attrib_key(shim.attrib), out->question_at, out->end, &query))
+	out->answer = is_answer(msg, have);
+	if (!out->answer && dns_parse(attrib_key(shim.attrib), msg, have, &query))
 		query_leaves(t, fd, st, app, &query, control, size, out);
-	else if (out->meaning == TX_NOTHING)
+	else
 		clear_stale(fd, st, out);
 	if (out->refused)
 		log_cause(LOG_stale_mark, 0);
@@ -132,46 +137,59 @@ void tx_prepare(struct thread *t, int fd, struct fd_state *st, const struct msgh
 
 /* ---- a client's answer ---- */
 
-void tx_client_answered(struct thread *t, int fd, const struct fd_state *st,
-			const struct endpoint *client, uint8_t proto, const uint8_t *msg,
-			size_t end)
-{
-	struct attrib_owner who = {
-		.flow = {.client = *client, .proto = proto},
-		.fd = fd,
-		.fd_gen = fd_gen(st),
-	};
-
-	tx_answered(t, &who, msg, end);
-}
-
-void tx_answered(struct thread *t, const struct attrib_owner *who, const uint8_t *msg, size_t end)
+/* Its query was received by another thread, or is in the table already. */
+static void answered_elsewhere(const struct attrib_owner *who, const uint8_t *msg, size_t have)
 {
 	struct dns_message answer;
 
-	if (t->intake && intake_answer(t->intake, msg, end, who))
+	if (!dns_parse(attrib_key(shim.attrib), msg, have, &answer))
 		return;
-	/* received by another thread, or in the table already */
 	intakes_empty(shim.attrib);
-	if (dns_parse(attrib_key(shim.attrib), msg, end, &answer))
-		attrib_client_answer(shim.attrib, thread_now_ms(), &answer, who);
+	attrib_client_answer(shim.attrib, thread_now_ms(), &answer, who);
 }
 
-void tx_answer_left(int fd, struct fd_state *st, const struct msghdr *app,
-		    const struct tx_datagram *d)
+void tx_answered(struct thread *t, const struct attrib_owner *who, const uint8_t *msg, size_t have)
+{
+	if (!t->intake || !intake_settles(t->intake, shim.attrib, msg, have, who))
+		answered_elsewhere(who, msg, have);
+}
+
+static void answer_left(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
+			const uint8_t *msg, size_t have)
+{
+	struct attrib_owner who;
+
+	if (!(fd_flags(st) & FD_ANSWERED) && dns_question_end(msg, have))
+		fd_set_flags(st, FD_ANSWERED);
+	attrib_owner_begin(&who, fd, fd_gen(st), IPPROTO_UDP);
+	if (app->msg_name)
+		endpoint_from(&who.flow.client, app->msg_name, app->msg_namelen);
+	else if (sock_ends(fd, st))
+		who.flow.client = st->peer;
+	tx_answered(t, &who, msg, have);
+}
+
+static void answer_in_pieces_left(struct thread *t, int fd, struct fd_state *st,
+				  const struct msghdr *app)
+{
+	uint8_t scratch[DNS_HEAD_MAX];
+	const uint8_t *msg;
+	size_t have = start_of(app, scratch, &msg);
+
+	if (is_answer(msg, have))
+		answer_left(t, fd, st, app, msg, have);
+}
+
+void tx_answer_left(int fd, struct fd_state *st, const struct msghdr *app)
 {
 	struct thread *t = thread_enter();
-	struct endpoint client = {.family = 0};
 
 	if (!t)
 		return;
-	if (!(fd_flags(st) & FD_ANSWERED))
-		fd_set_flags(st, FD_ANSWERED);
-	if (app->msg_name)
-		endpoint_from(&client, app->msg_name, app->msg_namelen);
-	else if (sock_ends(fd, st))
-		client = st->peer;
-	tx_client_answered(t, fd, st, &client, IPPROTO_UDP, d->question_at, d->end);
+	if (app->msg_iovlen == 1 && app->msg_iov->iov_len >= DNS_HEADER_LEN)
+		answer_left(t, fd, st, app, app->msg_iov->iov_base, app->msg_iov->iov_len);
+	else
+		answer_in_pieces_left(t, fd, st, app);
 	thread_leave(t);
 }
 
@@ -208,14 +226,28 @@ static ssize_t send_marked(int fd, const struct tx_datagram *d, int flags, tx_pl
 	return n;
 }
 
-static ssize_t send_datagram(struct thread *t, int fd, struct fd_state *st,
-			     const struct msghdr *app, int flags, tx_plain_fn *plain, void *ctx)
+static ssize_t note_answer(int fd, struct fd_state *st, const struct msghdr *app, bool answer,
+			   ssize_t n)
 {
+	int saved = errno;
+
+	if (answer && n >= 0)
+		tx_answer_left(fd, st, app);
+	errno = saved;
+	return n;
+}
+
+static ssize_t send_datagram(int fd, struct fd_state *st, const struct msghdr *app, int flags,
+			     tx_plain_fn *plain, void *ctx)
+{
+	struct thread *t = thread_enter();
 	_Alignas(struct cmsghdr) char control[TX_CONTROL];
 	uint8_t scratch[DNS_HEAD_MAX];
 	struct tx_datagram d;
 	int saved = errno;
 
+	if (!t)
+		return plain(ctx);
 	tx_prepare(t, fd, st, app, control, sizeof(control), scratch, &d);
 	thread_leave(t);
 	if (d.refused) {
@@ -223,27 +255,30 @@ static ssize_t send_datagram(struct thread *t, int fd, struct fd_state *st,
 		return -1;
 	}
 	errno = saved;
-	ssize_t n = d.changed ? send_marked(fd, &d, flags, plain, ctx) : plain(ctx);
+	return note_answer(fd, st, app, d.answer,
+			   d.changed ? send_marked(fd, &d, flags, plain, ctx) : plain(ctx));
+}
 
-	if (d.meaning == TX_ANSWER && n >= 0) {
-		saved = errno;
-		tx_answer_left(fd, st, app, &d);
-		errno = saved;
-	}
-	return n;
+/* Nothing has to be done before an answer leaves: its socket bears no mark of ours. */
+static bool is_plain_answer(const struct fd_state *st, const struct msghdr *app)
+{
+	const struct iovec *first = app->msg_iov;
+
+	return !(fd_flags(st) & FD_MARKED) && app->msg_iovlen && first && first->iov_base &&
+	       is_answer(first->iov_base, first->iov_len >= DNS_HEADER_LEN);
 }
 
 ssize_t tx_send(int fd, const struct msghdr *app, int flags, tx_plain_fn *plain, void *ctx)
 {
-	struct thread *t;
-	struct fd_state *st = app ? tx_begin(&t, fd) : NULL;
+	struct fd_state *st = app && thread_may_enter() ? sock_known(fd) : NULL;
 
 	if (!st)
 		return plain(ctx);
-	if (is_udp(st))
-		return send_datagram(t, fd, st, app, flags, plain, ctx);
-	thread_leave(t);
-	return tx_stream(fd, st, app, flags, plain, ctx);
+	if (!is_udp(st))
+		return tx_stream(fd, st, app, flags, plain, ctx);
+	if (is_plain_answer(st, app))
+		return note_answer(fd, st, app, true, plain(ctx));
+	return send_datagram(fd, st, app, flags, plain, ctx);
 }
 
 /* ---- connect ---- */

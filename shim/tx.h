@@ -41,21 +41,12 @@ int tx_connect(int fd, const struct sockaddr *to, socklen_t len);
 
 /* ---- what the files of the sending side share ---- */
 
-/* What a message that is to be sent means. */
-enum tx_meaning {
-	TX_NOTHING, /* to us */
-	TX_QUERY,   /* an upstream query */
-	TX_ANSWER,  /* a client's answer */
-};
-
 /* One datagram on its way. */
 struct tx_datagram {
-	enum tx_meaning meaning;
-	size_t end;		    /* where its question ends; 0: it has none */
-	const uint8_t *question_at; /* the message up to there */
-	bool refused;		    /* it must not leave: its socket bears another client's mark */
-	bool changed;		    /* msg is to be sent in place of the program's */
-	struct msghdr msg;	    /* with the mark among its control messages */
+	bool answer;	   /* it says that it is one: perhaps a client's */
+	bool refused;	   /* it must not leave: its socket bears another client's mark */
+	bool changed;	   /* msg is to be sent in place of the program's */
+	struct msghdr msg; /* with the mark among its control messages */
 };
 
 /** The state of a descriptor that sends something of ours, and the thread entered; NULL: straight through. */
@@ -70,17 +61,16 @@ struct fd_state *tx_begin(struct thread **t, int fd);
 void tx_prepare(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
 		void *control, size_t size, uint8_t scratch[DNS_HEAD_MAX], struct tx_datagram *out);
 
-/** A datagram that is a client's answer has left. */
-void tx_answer_left(int fd, struct fd_state *st, const struct msghdr *app,
-		    const struct tx_datagram *d);
+/** A datagram that is an answer has left. */
+void tx_answer_left(int fd, struct fd_state *st, const struct msghdr *app);
 
-/** A client was answered: it waits no longer. msg, end: up to the end of the question. */
-void tx_client_answered(struct thread *t, int fd, const struct fd_state *st,
-			const struct endpoint *client, uint8_t proto, const uint8_t *msg,
-			size_t end);
-
-/** The same of a client known otherwise. */
-void tx_answered(struct thread *t, const struct attrib_owner *who, const uint8_t *msg, size_t end);
+/**
+ * A client was answered: it waits no longer.
+ *
+ * @param who  the client, by what tells clients apart: session, flow.client, flow.proto, fd, fd_gen
+ * @param msg, have  at least a header
+ */
+void tx_answered(struct thread *t, const struct attrib_owner *who, const uint8_t *msg, size_t have);
 
 /** Did the kernel refuse the mark, and not a firewall the packet? Looks at errno; n: what the call returned. */
 bool tx_refused_mark(ssize_t n);

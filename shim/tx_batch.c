@@ -85,8 +85,8 @@ static void note_answers(struct batch *b, const struct mmsghdr *vec, int sent)
 	int saved = errno;
 
 	for (int i = 0; i < sent; i++)
-		if (b->datagram[i].meaning == TX_ANSWER)
-			tx_answer_left(b->fd, b->st, &vec[i].msg_hdr, &b->datagram[i]);
+		if (b->datagram[i].answer)
+			tx_answer_left(b->fd, b->st, &vec[i].msg_hdr);
 	errno = saved;
 }
 

@@ -177,12 +177,14 @@ static bool prepare(struct outgoing *out, const struct iovec *iov, size_t count,
 static bool answer_starts(void *ctx, const uint8_t *head, size_t have, size_t offset)
 {
 	struct outgoing *out = ctx;
-	size_t end = dns_question_end(head, have);
+	struct attrib_owner who;
 
 	(void)offset;
-	if (end && head[2] & 0x80 && sock_ends(out->fd, out->st))
-		tx_client_answered(out->t, out->fd, out->st, &out->st->peer, IPPROTO_TCP, head,
-				   end);
+	if (have < DNS_HEADER_LEN || !(head[2] & 0x80) || !sock_ends(out->fd, out->st))
+		return true;
+	attrib_owner_begin(&who, out->fd, fd_gen(out->st), IPPROTO_TCP);
+	who.flow.client = out->st->peer;
+	tx_answered(out->t, &who, head, have);
 	return true;
 }
 

@@ -88,6 +88,15 @@ static bool answer(unsigned n, unsigned id, const char *name)
 	return answer_to(&o, id, name);
 }
 
+static unsigned pending(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < INTAKE_SLOTS; i++)
+		n += atomic_load(&intake.slot[i].state) == INTAKE_PENDING;
+	return n;
+}
+
 static unsigned in_table(void)
 {
 	struct attrib_usage usage;
@@ -114,9 +123,9 @@ static void answered_never_enters(void **state)
 {
 	(void)state;
 	query(1, 10, "printer");
-	assert_int_equal(atomic_load(&intake.pending), 1);
+	assert_int_equal(pending(), 1);
 	assert_true(answer(1, 10, "printer"));
-	assert_int_equal(atomic_load(&intake.pending), 0);
+	assert_int_equal(pending(), 0);
 	assert_false(answer(1, 10, "printer"));
 	assert_int_equal(owner_of("printer"), 0);
 	assert_int_equal(in_table(), 0);
@@ -132,7 +141,7 @@ static void waiting_enters_in_order(void **state)
 	assert_int_equal(owner_of("www.example.com"), 1);
 	assert_int_equal(owner_of("wWw.example.com"), 2);
 	assert_int_equal(owner_of("www.example.com"), 3);
-	assert_int_equal(atomic_load(&intake.pending), 0);
+	assert_int_equal(pending(), 0);
 	assert_false(answer(1, 10, "www.example.com")); /* it is the table's now */
 }
 
@@ -149,7 +158,7 @@ static void answers_of_others_take_nothing(void **state)
 	assert_false(answer(1, 10, "www.example.co"));
 	assert_false(answer_to(&tcp, 10, "www.example.com"));
 	assert_false(answer_to(&port, 10, "www.example.com"));
-	assert_int_equal(atomic_load(&intake.pending), 1);
+	assert_int_equal(pending(), 1);
 	assert_true(answer(1, 10, "www.example.com"));
 }
 
@@ -201,7 +210,7 @@ static void overflows_into_the_table(void **state)
 	for (unsigned i = 1; i <= 3 * INTAKE_SLOTS; i++) {
 		snprintf(name, sizeof(name), "h%u", i);
 		query(i, i, name);
-		assert_true(atomic_load(&intake.pending) <= INTAKE_SLOTS);
+		assert_true(pending() <= INTAKE_SLOTS);
 	}
 	for (unsigned i = 1; i <= 3 * INTAKE_SLOTS; i++) {
 		snprintf(name, sizeof(name), "h%u", i);
@@ -316,6 +325,73 @@ static void longest_question(void **state)
 	assert_int_equal(in_table(), 2); /* itself, and beneath its top-level domain */
 }
 
+/*
+ * A client asks, nothing comes, its query goes into the table, and it asks again: the one answer must end both, or it
+ * would seem to wait for half a minute longer.
+ */
+static void asked_again_while_in_the_table(void **state)
+{
+	struct attrib_owner o = client(1);
+	struct wire w;
+
+	(void)state;
+	query(1, 10, "printer");
+	assert_int_equal(owner_of("printer"), 1);
+	query(1, 10, "printer");
+	wire_message(&w, 10, WIRE_QR, "printer", 1);
+	assert_false(intake_settles(&intake, a, w.bytes, w.len, &o));
+	assert_int_equal(pending(), 0);
+	struct dns_message m;
+
+	assert_true(dns_parse(&key, w.bytes, w.len, &m));
+	attrib_client_answer(a, 0, &m, &o);
+	query(1, 10, "printer");
+	assert_true(intake_settles(&intake, a, w.bytes, w.len, &o));
+	assert_int_equal(owner_of("printer"), 0);
+}
+
+enum { RACE_QUERIES = 20000, RACE_EMPTIERS = 2 };
+
+static _Atomic bool race_over;
+
+static void *empty_all_the_time(void *unused)
+{
+	(void)unused;
+	while (!atomic_load(&race_over))
+		intake_empty(&intake, a);
+	return NULL;
+}
+
+/* Each query is answered in here or enters the table, never both, and never neither, whoever empties meanwhile. */
+static void emptied_by_others(void **state)
+{
+	pthread_t emptier[RACE_EMPTIERS];
+	unsigned answered = 0, entered = 0;
+
+	(void)state;
+	atomic_store(&race_over, false);
+	for (unsigned i = 0; i < RACE_EMPTIERS; i++)
+		assert_int_equal(pthread_create(&emptier[i], NULL, empty_all_the_time, NULL), 0);
+	for (unsigned i = 0; i < RACE_QUERIES; i++) {
+		struct attrib_owner o;
+		uint32_t n = query(1 + i % 200, i, "printer");
+
+		if (answer(1 + i % 200, i, "printer")) {
+			answered++;
+			continue;
+		}
+		intake_empty(&intake, a);
+		assert_true(intake_owner(&intake, n, &o));
+		assert_int_equal(o.mark, 1 + i % 200);
+		entered++;
+	}
+	atomic_store(&race_over, true);
+	for (unsigned i = 0; i < RACE_EMPTIERS; i++)
+		assert_int_equal(pthread_join(emptier[i], NULL), 0);
+	assert_int_equal(answered + entered, RACE_QUERIES);
+	assert_int_equal(pending(), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -327,6 +403,7 @@ int main(void)
 		TEST(overflows_into_the_table),	      TEST(gaps),
 		TEST(owner_once_in_the_table),	      TEST(sequence_turns_over),
 		TEST(sequence_turns_over_full),	      TEST(longest_question),
+		TEST(asked_again_while_in_the_table), TEST(emptied_by_others),
 	};
 
 	return cmocka_run_group_tests_name("intake", tests, NULL, NULL);

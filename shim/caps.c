@@ -3,6 +3,7 @@
 
 #include "log.h"
 #include "real.h"
+#include "source.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -12,13 +13,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { BIT_WORD = CAP_NET_ADMIN / 32 };
-
 /* Linux 5.17 for setsockopt (079925cce1d0), 5.18 for the control message (91f0d8a4813a). */
 enum { KERNEL_MARK_NET_RAW = 0x0512 };
 
-#define NET_RAW (1U << CAP_NET_RAW)
-#define BIT	(1U << (CAP_NET_ADMIN % 32))
+/* Both in the first word. */
+#define NET_ADMIN (1U << CAP_NET_ADMIN)
+#define NET_RAW	  (1U << CAP_NET_RAW)
 
 static bool wanted(void)
 {
@@ -49,11 +49,24 @@ bool caps_can_mark(void)
 {
 	struct __user_cap_data_struct now[CAPS_WORDS];
 	int saved = errno;
-	bool can = get(now) && (now[BIT_WORD].effective & BIT ||
-				(shim.kernel >= KERNEL_MARK_NET_RAW && now[0].effective & NET_RAW));
+	uint32_t enough = NET_ADMIN | (shim.kernel >= KERNEL_MARK_NET_RAW ? NET_RAW : 0);
+	bool can = get(now) && now[0].effective & enough;
 
 	errno = saved;
 	return can;
+}
+
+/*
+ * The one bit to keep, of those that are there; 0: none. Where clients' packets bring their marks, CAP_NET_RAW does
+ * (that source's kernels let it set marks); conntrack asks for CAP_NET_ADMIN.
+ */
+static uint32_t bit_to_keep(const struct __user_cap_data_struct now[CAPS_WORDS])
+{
+	uint32_t permitted = now[0].permitted;
+
+	if (permitted & NET_RAW && source_now() == SOURCE_PACKET)
+		return NET_RAW;
+	return permitted & NET_ADMIN;
 }
 
 static bool any_root(void)
@@ -69,8 +82,9 @@ void caps_before(struct caps_change *change)
 	int saved = errno;
 
 	*change = (struct caps_change){0};
-	if (wanted() && get(now) && now[BIT_WORD].permitted & BIT) {
-		change->active = true;
+	if (wanted() && get(now))
+		change->bit = bit_to_keep(now);
+	if (change->bit) {
 		change->was_root = any_root();
 		change->keepcaps_set = prctl(PR_GET_KEEPCAPS) == 0 &&
 				       prctl(PR_SET_KEEPCAPS, 1) == 0;
@@ -102,15 +116,15 @@ void caps_after(struct caps_change *change, bool done)
 	struct __user_cap_data_struct caps[CAPS_WORDS];
 	int saved = errno;
 
-	if (!change->active)
+	if (!change->bit)
 		return;
 	if (change->keepcaps_set)
 		prctl(PR_SET_KEEPCAPS, 0);
 	if (done && get(caps)) {
 		if (change->keepcaps_set && change->was_root && !any_root() && !fixup_off())
 			only_ours(caps);
-		caps[BIT_WORD].permitted |= BIT;
-		caps[BIT_WORD].effective |= BIT;
+		caps[0].permitted |= change->bit;
+		caps[0].effective |= change->bit;
 		if (!set(caps))
 			log_cause(LOG_caps_failed, errno);
 	}
@@ -136,14 +150,15 @@ cap_user_data_t caps_added(cap_user_header_t header, const cap_user_data_t data,
 {
 	struct __user_cap_data_struct now[CAPS_WORDS];
 	int saved = errno;
-	bool keep = wanted() && header && data && words(header->version) && get(now) &&
-		    now[BIT_WORD].permitted & BIT;
+	uint32_t bit = wanted() && header && data && words(header->version) && get(now)
+			       ? bit_to_keep(now)
+			       : 0;
 
 	errno = saved;
-	if (!keep)
+	if (!bit)
 		return data;
 	memcpy(changed, data, words(header->version) * sizeof(*changed));
-	changed[BIT_WORD].permitted |= BIT;
-	changed[BIT_WORD].effective |= BIT;
+	changed[0].permitted |= bit;
+	changed[0].effective |= bit;
 	return changed;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Keeping the one capability that marks need, CAP_NET_ADMIN, across every way in which resolvers
- * drop their privileges (capabilities(7)), and nothing beside it: the program ends with the set
- * that it would have had, and that one bit.
+ * Keeping the one capability that marks need across every way in which resolvers drop their privileges
+ * (capabilities(7)), and nothing beside it: the program ends with the set that it would have had, and that one bit.
+ * It is CAP_NET_ADMIN, or CAP_NET_RAW where clients' packets bring their marks.
  *
  * Capabilities are each thread's own: a program that has threads before it changes its user keeps the bit only in the
  * thread that does so (the C library has the others follow past us). None of the resolvers tried does that.
@@ -12,11 +12,12 @@
 
 #include <linux/capability.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Between the two halves of a change of user. */
 struct caps_change {
-	bool active;
+	uint32_t bit;	   /* the capability to keep; 0: nothing to do */
 	bool keepcaps_set; /* by us, for the time of the call */
 	bool was_root;	   /* one of the three user ids was 0 */
 };

@@ -60,12 +60,26 @@ size_t cmsg_add_mark(void *out, size_t size, const void *control, size_t len, ui
 	return used + CMSG_MARK_SPACE;
 }
 
-/* Is it about the datagram's destination? Then what hides it; else 0. */
-static unsigned is_local(const struct cmsghdr *c)
+/* One that the shim may have asked for: then what hides it, and what it says is noted; else 0. */
+static unsigned read_own(const struct cmsghdr *c, struct cmsg_told *told)
 {
-	if (c->cmsg_level == SOL_IP && c->cmsg_type == IP_ORIGDSTADDR)
+	const void *data = CMSG_DATA((struct cmsghdr *)c);
+	size_t len = c->cmsg_len - CMSG_LEN(0);
+
+	if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_MARK) {
+		told->marked = len == sizeof(told->mark); /* else cut off */
+		memcpy(&told->mark, data, told->marked ? len : 0);
+		return CMSG_HIDE_MARK;
+	}
+	if (c->cmsg_level == SOL_IP && c->cmsg_type == IP_ORIGDSTADDR) {
+		endpoint_from(&told->local, data, (socklen_t)len);
 		return CMSG_HIDE_LOCAL4;
-	return c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_ORIGDSTADDR ? CMSG_HIDE_LOCAL6 : 0;
+	}
+	if (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_ORIGDSTADDR) {
+		endpoint_from(&told->local, data, (socklen_t)len);
+		return CMSG_HIDE_LOCAL6;
+	}
+	return 0;
 }
 
 /* put_cmsg: what does not fit is cut, and said to be. */
@@ -88,21 +102,15 @@ static size_t put(void *out, size_t used, size_t size, const struct cmsghdr *c, 
 	return used + (CMSG_ALIGN(n) < room ? CMSG_ALIGN(n) : room);
 }
 
-size_t cmsg_hide_local(void *out, size_t size, const void *control, size_t len, unsigned hide,
-		       struct endpoint *local, int *flags)
+size_t cmsg_hide(void *out, size_t size, const void *control, size_t len, unsigned hide,
+		 struct cmsg_told *told, int *flags)
 {
 	size_t at = 0, used = 0;
 	const struct cmsghdr *c;
 
-	local->family = 0;
-	while ((c = next_message(control, len, &at))) {
-		if (is_local(c)) {
-			endpoint_from(local, CMSG_DATA((struct cmsghdr *)c),
-				      (socklen_t)(c->cmsg_len - CMSG_LEN(0)));
-			if (hide & is_local(c))
-				continue;
-		}
-		used = put(out, used, size, c, flags);
-	}
+	*told = (struct cmsg_told){.marked = false};
+	while ((c = next_message(control, len, &at)))
+		if (!(read_own(c, told) & hide))
+			used = put(out, used, size, c, flags);
 	return used;
 }

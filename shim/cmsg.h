@@ -26,22 +26,29 @@
 size_t cmsg_add_mark(void *out, size_t size, const void *control, size_t len, uint32_t mark,
 		     uint32_t mask);
 
-/* Messages about a datagram's destination, by family. */
-enum { CMSG_HIDE_LOCAL4 = 1, CMSG_HIDE_LOCAL6 = 2 };
+/* The messages that the shim may have asked for: a datagram's destination, by family, and its mark. */
+enum { CMSG_HIDE_LOCAL4 = 1, CMSG_HIDE_LOCAL6 = 2, CMSG_HIDE_MARK = 4 };
+
+/* What they told. */
+struct cmsg_told {
+	struct endpoint local; /* the datagram's destination; family 0: not told */
+	uint32_t mark;	       /* the packet's (SO_RCVMARK) */
+	bool marked;	       /* ... is known */
+};
 
 /**
- * Takes the shim's own messages (IP_ORIGDSTADDR, IPV6_ORIGDSTADDR) out of what the kernel
- * delivered, and leaves the rest in out as the kernel's put_cmsg (net/core/scm.c) would have:
- * truncated where out is too small.
+ * Takes the shim's own messages (IP_ORIGDSTADDR, IPV6_ORIGDSTADDR, and SO_MARK of SO_RCVMARK) out of what the kernel
+ * delivered, and leaves the rest in out as the kernel's put_cmsg (net/core/scm.c) would have: truncated where out is
+ * too small.
  *
  * @param out    may be control itself
  * @param size   of out; what the program offered
- * @param hide   which of them to take out: CMSG_HIDE_LOCAL4, CMSG_HIDE_LOCAL6
- * @param local  out: the datagram's destination, where a message tells it; family 0 where none does
+ * @param hide   which of them to take out: CMSG_HIDE_ bits
+ * @param told   out: what they said, hidden or not
  * @param flags  MSG_CTRUNC is set here where the program's buffer was too small
  * @return bytes of out used: the program's msg_controllen
  */
-size_t cmsg_hide_local(void *out, size_t size, const void *control, size_t len, unsigned hide,
-		       struct endpoint *local, int *flags);
+size_t cmsg_hide(void *out, size_t size, const void *control, size_t len, unsigned hide,
+		 struct cmsg_told *told, int *flags);
 
 #endif

@@ -50,8 +50,17 @@ static bool parse_choice(const char *value, const char *first, const char *secon
 
 static bool parse_source(struct config *c, const char *value)
 {
-	(void)c; /* one source so far */
-	return strcmp(value, "conntrack") == 0;
+	static const char *const names[] = {[SOURCE_AUTO] = "auto",
+					    [SOURCE_CONNTRACK] = "conntrack",
+					    [SOURCE_PACKET] = "packet"};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(value, names[i]) != 0)
+			continue;
+		c->source = (enum config_source)i;
+		return true;
+	}
+	return false;
 }
 
 static bool parse_mask(struct config *c, const char *value)
@@ -138,7 +147,7 @@ static bool parse_trace(struct config *c, const char *value)
 }
 
 static const struct variable variables[] = {
-	{"CONNMARK_SOURCE", "conntrack", parse_source},
+	{"CONNMARK_SOURCE", "auto, conntrack or packet", parse_source},
 	{"CONNMARK_MASK", "a number from 1 to 4294967295, decimal or 0x hexadecimal", parse_mask},
 	{"CONNMARK_DEFAULT", "a number from 0 to 4294967295, decimal or 0x hexadecimal",
 	 parse_default},

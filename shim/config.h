@@ -11,16 +11,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum config_source { SOURCE_AUTO, SOURCE_CONNTRACK, SOURCE_PACKET };
 enum config_stream { STREAM_FOLLOW, STREAM_FIRST };
 enum config_log { LOG_STDERR, LOG_SYSLOG, LOG_FILE };
 
 enum { CONFIG_WHY_MAX = 512, CONFIG_PATH_MAX = 256 };
 
 struct config {
-	uint32_t mask;	       /* CONNMARK_MASK: the mark bits that are ours */
-	uint32_t default_mark; /* CONNMARK_DEFAULT: for queries that no client caused */
-	uint32_t table;	       /* CONNMARK_TABLE: client queries a shard of the table */
-	uint16_t zone;	       /* CONNMARK_ZONE: conntrack zone of the clients' flows */
+	uint32_t mask;		   /* CONNMARK_MASK: the mark bits that are ours */
+	uint32_t default_mark;	   /* CONNMARK_DEFAULT: for queries that no client caused */
+	uint32_t table;		   /* CONNMARK_TABLE: client queries a shard of the table */
+	uint16_t zone;		   /* CONNMARK_ZONE: conntrack zone of the clients' flows */
+	enum config_source source; /* CONNMARK_SOURCE: where clients' marks come from */
 	enum config_stream
 		stream;	     /* CONNMARK_STREAM: marks of a connection reused for several clients */
 	bool keep_caps;	     /* CONNMARK_KEEP_CAPS */

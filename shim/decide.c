@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "decide.h"
 
-#include "conntrack.h"
 #include "intakes.h"
 #include "log.h"
+#include "source.h"
 #include "trace.h"
 
 #include <errno.h>
@@ -22,24 +22,30 @@ static struct fd_state *connection_of(const struct attrib_owner *owner)
 	return owner->flow.proto == IPPROTO_TCP ? fd_find(owner->fd) : NULL;
 }
 
+/* Why a client's mark is not known. */
+static enum log_counter cause_of(int err)
+{
+	if (source_now() ==
+	    SOURCE_PACKET) /* its packet did not bring it, so conntrack was asked after all */
+		return LOG_no_packet_mark;
+	return err == -ENOENT  ? LOG_no_entry
+	       : err == -EPERM ? LOG_lookup_not_permitted
+			       : LOG_lookup_failed;
+}
+
 static void look_up(struct attrib_owner *owner)
 {
-	int err = -ENOENT;
-
 	log_count(LOG_lookups);
 	owner->mark = 0;
-	if (owner->flow.client.family && owner->flow.local.family == owner->flow.client.family)
-		err = conntrack_mark(&owner->flow, shim.config.zone, &owner->mark);
+	int err = source_mark(owner, &owner->mark);
+
 	if (!err)
 		owner->state = MARK_KNOWN;
 	else if (err == -ENOENT)
 		owner->state =
 			MARK_ABSENT; /* and will not come; what failed may go better the next time */
 	if (err)
-		log_cause(err == -ENOENT  ? LOG_no_entry
-			  : err == -EPERM ? LOG_lookup_not_permitted
-					  : LOG_lookup_failed,
-			  -err);
+		log_cause(cause_of(err), -err);
 }
 
 static void know_mark(struct attrib_owner *owner)

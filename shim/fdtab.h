@@ -32,9 +32,10 @@ enum {
 	FD_PEER6 = 1 << 5,     /* ... and it is IPv6, not v4-mapped */
 	FD_SENT = 1 << 6,      /* an upstream query has left by it, or it was connected as a TCP client */
 	FD_SERVER = 1 << 7,    /* UDP, receiving: its local address is known, or ... */
-	FD_LOCAL = 1 << 8,     /* ... each datagram's destination comes with it; hidden, unless the program ... */
+	FD_CONTROL = 1 << 8,   /* ... each datagram's destination or mark comes with it; hidden, unless the program ... */
 	FD_ASKED4 = 1 << 9,    /* ... asked for it too: IP_RECVORIGDSTADDR */
 	FD_ASKED6 = 1 << 10,   /* ... or IPV6_RECVORIGDSTADDR */
+	FD_ASKED_MARK = 1 << 23, /* ... or SO_RCVMARK */
 	FD_BLOCKING = 1 << 11, /* receiving waits: each receive starts a new turn */
 	FD_BASE = 1 << 12,     /* base_mark is known */
 	FD_CURRENT = 1 << 13,  /* current_mark is known */

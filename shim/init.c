@@ -4,6 +4,7 @@
 #include "fdtab.h"
 #include "log.h"
 #include "real.h"
+#include "source.h"
 #include "thread.h"
 
 #include <stdio.h>
@@ -84,6 +85,15 @@ static uint32_t kernel_version(void)
 	return (uint32_t)(major << 8 | (minor & 0xff));
 }
 
+static bool can_serve(const struct config *c, uint32_t kernel)
+{
+	if (c->source != SOURCE_PACKET || kernel >= SOURCE_KERNEL_PACKET)
+		return true;
+	return refuse(
+		"CONNMARK_SOURCE='packet' is refused: this kernel is older than Linux 5.19, which brought "
+		"SO_RCVMARK; use conntrack");
+}
+
 static struct attrib *make_table(unsigned capacity)
 {
 	void *memory = mmap(NULL, attrib_size(capacity), PROT_READ | PROT_WRITE,
@@ -105,6 +115,9 @@ __attribute__((constructor)) static void start(void)
 		return;
 	log_open(&shim.config);
 	shim.kernel = kernel_version();
+	if (!can_serve(&shim.config, shim.kernel))
+		return;
+	source_init();
 	shim.attrib = make_table(shim.config.table);
 	if (!shim.attrib) {
 		log_cause(LOG_table_failed, 0);

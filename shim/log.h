@@ -19,7 +19,7 @@ enum { LOG_PERIOD_S = 60 };
  */
 /* clang-format off */
 #define LOG_CAP_REMEDY \
-	"let the resolver keep CAP_NET_ADMIN: CONNMARK_KEEP_CAPS=yes, or AmbientCapabilities= and " \
+	"let the resolver keep CAP_NET_ADMIN (CAP_NET_RAW does for CONNMARK_SOURCE=packet): CONNMARK_KEEP_CAPS=yes, or AmbientCapabilities= and " \
 	"CapabilityBoundingSet= of its unit"
 
 #define LOG_COUNTERS \
@@ -37,6 +37,10 @@ enum { LOG_PERIOD_S = 60 };
 	LOG_CAUSE(no_entry, "conntrack has no entry for a client's flow: its queries leave with the default mark", \
 		  "check that no rule exempts it (notrack), and its zone (CONNMARK_ZONE); clients on this host " \
 		  "need none") \
+	LOG_CAUSE(no_packet_mark, "a client's packet brought no mark (CONNMARK_SOURCE=packet): its queries leave with " \
+				  "the default mark", \
+		  "TCP clients need net.ipv4.tcp_fwmark_accept=1, or conntrack: CONNMARK_SOURCE=conntrack and " \
+		  "CAP_NET_ADMIN") \
 	LOG_CAUSE(mark_not_permitted, "not permitted: a mark could not be set", LOG_CAP_REMEDY) \
 	LOG_CAUSE(lookup_not_permitted, "not permitted: conntrack may not be asked", LOG_CAP_REMEDY) \
 	LOG_CAUSE(lookup_failed, "conntrack could not be asked", \
@@ -47,7 +51,7 @@ enum { LOG_PERIOD_S = 60 };
 			      "changed", LOG_CAP_REMEDY) \
 	LOG_CAUSE(trace_failed, "the trace could not be written (CONNMARK_TRACE)", \
 		  "the file must be writable for the resolver's user, and no link") \
-	LOG_CAUSE(caps_failed, "CAP_NET_ADMIN could not be kept across the change of user", \
+	LOG_CAUSE(caps_failed, "the capability for marks could not be kept across the change of user", \
 		  "check the unit's CapabilityBoundingSet= and NoNewPrivileges=") \
 	LOG_CAUSE(held_full, "too many half-received messages on connections: a client's query went unseen", \
 		  "lower the resolver's TCP timeouts") \

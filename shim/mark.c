@@ -38,7 +38,7 @@ bool mark_is(int fd, struct fd_state *st, uint32_t whole)
 }
 
 /* What the program set, or the socket was born with: known before we first change it. */
-static uint32_t base(int fd, struct fd_state *st)
+uint32_t mark_before(int fd, struct fd_state *st)
 {
 	if (!(fd_flags(st) & FD_BASE)) {
 		atomic_store_explicit(&st->base_mark, current(fd, st), memory_order_relaxed);
@@ -51,7 +51,7 @@ uint32_t mark_for(int fd, struct fd_state *st, uint32_t mark)
 {
 	uint32_t mask = shim.config.mask;
 
-	return mask == UINT32_MAX ? mark : (base(fd, st) & ~mask) | (mark & mask);
+	return mask == UINT32_MAX ? mark : (mark_before(fd, st) & ~mask) | (mark & mask);
 }
 
 bool mark_needs_socket(const struct fd_state *st)
@@ -86,7 +86,7 @@ enum marking mark_socket(int fd, struct fd_state *st, uint32_t whole)
 {
 	if (mark_is(fd, st, whole))
 		return MARK_DONE;
-	base(fd, st); /* while it can still be seen */
+	mark_before(fd, st); /* while it can still be seen */
 	int error = set(fd, st, whole);
 
 	if (!error)
@@ -164,7 +164,7 @@ bool mark_hidden(int fd, struct fd_state *st, uint32_t *whole)
 {
 	if (!(fd_flags(st) & FD_MARKED))
 		return false;
-	*whole = base(fd, st);
+	*whole = mark_before(fd, st);
 	return true;
 }
 

@@ -40,6 +40,9 @@ enum marking mark_socket(int fd, struct fd_state *st, uint32_t whole);
  */
 enum marking mark_connection(int fd, struct fd_state *st, uint32_t whole);
 
+/** The mark that the socket has, or had before we first changed it. May ask the kernel, once a socket. */
+uint32_t mark_before(int fd, struct fd_state *st);
+
 /** The program's own mark of a socket that we have marked: what it sees (SO_MARK). False: the kernel's word will do. */
 bool mark_hidden(int fd, struct fd_state *st, uint32_t *whole);
 

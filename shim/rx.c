@@ -119,7 +119,7 @@ static void find_ends(struct arrival *in, const struct msghdr *msg, socklen_t na
 struct receipt {
 	const struct msghdr *msg;
 	socklen_t name_room;
-	const struct endpoint *local; /* where it was sent to; family 0: not told */
+	const struct cmsg_told *told;
 };
 
 static void datagram(struct thread *t, struct fd_state *st, int fd, const struct receipt *r,
@@ -131,7 +131,11 @@ static void datagram(struct thread *t, struct fd_state *st, int fd, const struct
 	if (says_answer(data)) {
 		upstream_answer(&in, data, have);
 	} else if (rx_serves_clients(st)) {
-		find_ends(&in, r->msg, r->name_room, r->local);
+		find_ends(&in, r->msg, r->name_room, &r->told->local);
+		if (r->told->marked) {
+			in.who.mark = r->told->mark;
+			in.who.state = MARK_KNOWN;
+		}
 		client_query(&in, data, have);
 	}
 }
@@ -231,7 +235,7 @@ static bool prepare(int fd, struct fd_state *st, int recv_flags)
 	if ((flags & (FD_KIND | FD_BLOCKING)) == (FD_UDP | FD_BLOCKING) &&
 	    !(recv_flags & MSG_DONTWAIT))
 		thread_turn_ends(); /* this receive is the thread's event wait */
-	return flags & FD_LOCAL;
+	return flags & FD_CONTROL;
 }
 
 static void substitute_control(struct rx *rx, const struct msghdr *app)
@@ -283,25 +287,25 @@ ssize_t rx_receive(struct rx *rx, int flags)
 	return n;
 }
 
-/* Which of the messages about a datagram's destination only we asked for. */
+/* Which messages only we asked for. */
 static unsigned hidden(const struct fd_state *st)
 {
 	uint32_t flags = fd_flags(st);
 
 	return (flags & FD_ASKED4 ? 0 : CMSG_HIDE_LOCAL4) |
-	       (flags & FD_ASKED6 ? 0 : CMSG_HIDE_LOCAL6);
+	       (flags & FD_ASKED6 ? 0 : CMSG_HIDE_LOCAL6) |
+	       (flags & FD_ASKED_MARK ? 0 : CMSG_HIDE_MARK);
 }
 
 void rx_restore(const struct rx *rx, bool own_name, const struct msghdr *got, struct msghdr *app,
-		struct endpoint *local)
+		struct cmsg_told *told)
 {
 	int flags = got->msg_flags;
 	size_t room = app->msg_control ? app->msg_controllen : 0;
 
 	if (rx->own_control)
-		app->msg_controllen = cmsg_hide_local(app->msg_control, room, got->msg_control,
-						      got->msg_controllen, hidden(rx->st), local,
-						      &flags);
+		app->msg_controllen = cmsg_hide(app->msg_control, room, got->msg_control,
+						got->msg_controllen, hidden(rx->st), told, &flags);
 	else
 		app->msg_controllen = got->msg_controllen;
 	if (!own_name)
@@ -310,7 +314,7 @@ void rx_restore(const struct rx *rx, bool own_name, const struct msghdr *got, st
 }
 
 void rx_arrived(const struct rx *rx, const struct msghdr *seen, socklen_t name_room, size_t n,
-		const struct endpoint *local)
+		const struct cmsg_told *told)
 {
 	struct thread *t = rx->observe && fd_gen(rx->st) == rx->gen ? thread_enter() : NULL;
 
@@ -320,7 +324,7 @@ void rx_arrived(const struct rx *rx, const struct msghdr *seen, socklen_t name_r
 	socklen_t named = seen->msg_namelen < name_room ? seen->msg_namelen : name_room;
 
 	if ((fd_flags(rx->st) & FD_KIND) == FD_UDP)
-		datagram_arrived(t, rx->st, rx->fd, &(struct receipt){seen, named, local}, n);
+		datagram_arrived(t, rx->st, rx->fd, &(struct receipt){seen, named, told}, n);
 	else
 		stream_arrived(t, rx->st, rx->fd, seen, n, rx->discards);
 	thread_leave(t);
@@ -328,14 +332,14 @@ void rx_arrived(const struct rx *rx, const struct msghdr *seen, socklen_t name_r
 
 ssize_t rx_end(struct rx *rx, struct msghdr *app, ssize_t n)
 {
-	struct endpoint local = {.family = 0};
+	struct cmsg_told told = {.marked = false};
 	int saved = errno;
 
 	if (n < 0)
 		return n;
 	if (rx->substituted)
-		rx_restore(rx, rx->own_name, &rx->msg, app, &local);
-	rx_arrived(rx, rx->substituted ? &rx->msg : app, rx->name_room, (size_t)n, &local);
+		rx_restore(rx, rx->own_name, &rx->msg, app, &told);
+	rx_arrived(rx, rx->substituted ? &rx->msg : app, rx->name_room, (size_t)n, &told);
 	errno = saved;
 	return n;
 }

@@ -58,12 +58,12 @@ ssize_t rx_end(struct rx *rx, struct msghdr *app, ssize_t n);
  * nothing been substituted; and takes note of one message.
  *
  * @param name_room  room that there was for the sender's name
- * @param local      where the datagram was sent to, as far as a control message told
+ * @param told       what the control messages said of the datagram
  */
 void rx_restore(const struct rx *rx, bool own_name, const struct msghdr *got, struct msghdr *app,
-		struct endpoint *local);
+		struct cmsg_told *told);
 void rx_arrived(const struct rx *rx, const struct msghdr *seen, socklen_t name_room, size_t n,
-		const struct endpoint *local);
+		const struct cmsg_told *told);
 
 /* ---- the events themselves, also for what comes in encrypted (tls.c) ---- */
 

@@ -51,15 +51,15 @@ static void arrived(const struct rx *rx, struct mmsghdr *vec, const struct mmsgh
 		    socklen_t room, int n)
 {
 	for (int i = 0; i < n; i++) {
-		struct endpoint local = {.family = 0};
+		struct cmsg_told told = {.marked = false};
 		struct msghdr *app = &vec[i].msg_hdr;
 
 		if (headers) {
 			rx_restore(rx, rx->own_name && !app->msg_name, &headers[i].msg_hdr, app,
-				   &local);
+				   &told);
 			vec[i].msg_len = headers[i].msg_len;
 		}
-		rx_arrived(rx, headers ? &headers[i].msg_hdr : app, room, vec[i].msg_len, &local);
+		rx_arrived(rx, headers ? &headers[i].msg_hdr : app, room, vec[i].msg_len, &told);
 	}
 }
 

@@ -2,11 +2,16 @@
 #include "sock.h"
 
 #include "real.h"
+#include "source.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/in6.h>
 #include <netinet/in.h>
+
+#ifndef SO_RCVMARK /* Linux 5.19, include/uapi/asm-generic/socket.h */
+#define SO_RCVMARK 75
+#endif
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
@@ -91,26 +96,43 @@ void sock_connected(struct fd_state *st, const struct sockaddr *to, socklen_t le
 		fd_set_flags(st, FD_CONNECTED | (peer.family == AF_INET6 ? FD_PEER6 : 0));
 }
 
-/* Which flag says that the program asked for a datagram's destination itself; 0: another option. */
+/* Which flag says that the program asked for a control message itself; 0: another option. */
 static uint32_t asked_flag(int level, int name)
 {
+	if (level == SOL_SOCKET && name == SO_RCVMARK)
+		return FD_ASKED_MARK;
 	if (level == SOL_IP && name == IP_RECVORIGDSTADDR)
 		return FD_ASKED4;
 	return level == SOL_IPV6 && name == IPV6_RECVORIGDSTADDR ? FD_ASKED6 : 0;
 }
 
-/*
- * The destination of each datagram as its header has it, address and port (ip(7), IP_RECVORIGDSTADDR; IPv6 since
- * Linux 2.6.37): the reply side of the conntrack tuple, whatever DNAT, REDIRECT or TPROXY made of it. It is read from
- * the packet, so it is there also for datagrams that came before it was asked for.
- */
-static void ask_for_local(int fd, uint32_t flags)
+static void switch_on(int fd, int level, int name)
 {
 	int on = 1;
 
-	REAL(setsockopt)(fd, SOL_IP, IP_RECVORIGDSTADDR, &on, sizeof(on));
+	REAL(setsockopt)(fd, level, name, &on, sizeof(on));
+}
+
+/*
+ * The destination of each datagram as its header has it, address and port (ip(7), IP_RECVORIGDSTADDR; IPv6 since
+ * Linux 2.6.37): the reply side of the conntrack tuple, whatever DNAT, REDIRECT or TPROXY made of it. It is read from
+ * the packet, so it is there also for datagrams that came before it was asked for. The mark likewise (SO_RCVMARK).
+ */
+static void ask_for_control(int fd, uint32_t flags)
+{
+	if (source_now() == SOURCE_PACKET) {
+		switch_on(fd, SOL_SOCKET, SO_RCVMARK);
+		return;
+	}
+	switch_on(fd, SOL_IP, IP_RECVORIGDSTADDR);
 	if (flags & FD_INET6)
-		REAL(setsockopt)(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR, &on, sizeof(on));
+		switch_on(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR);
+}
+
+/* Is it one of those that we ask for on this socket? */
+static bool is_ours(uint32_t flags, uint32_t asked)
+{
+	return flags & FD_CONTROL && (asked == FD_ASKED_MARK) == (source_now() == SOURCE_PACKET);
 }
 
 void sock_option_set(int fd, struct fd_state *st, int level, int name, bool on)
@@ -124,15 +146,15 @@ void sock_option_set(int fd, struct fd_state *st, int level, int name, bool on)
 		return;
 	}
 	atomic_fetch_and(&st->flags, ~flag);
-	if (fd_flags(st) & FD_LOCAL)
-		ask_for_local(fd, fd_flags(st)); /* it is ours as well */
+	if (is_ours(fd_flags(st), flag))
+		ask_for_control(fd, fd_flags(st));
 }
 
 bool sock_option_hidden(const struct fd_state *st, int level, int name, int *value)
 {
 	uint32_t flag = asked_flag(level, name);
 
-	if (!flag || !(fd_flags(st) & FD_LOCAL))
+	if (!flag || !is_ours(fd_flags(st), flag))
 		return false;
 	*value = fd_flags(st) & flag ? 1 : 0;
 	return true;
@@ -149,10 +171,14 @@ static bool ask_end(int fd, name_fn *ask, struct endpoint *end)
 	return ask(fd, (struct sockaddr *)&addr, &len) == 0 && endpoint_from(end, &addr, len);
 }
 
-/* A socket bound to one address receives what was sent there: unless it is a transparent proxy's (IP_TRANSPARENT). */
-static bool takes_any(int fd, const struct fd_state *st)
+/*
+ * Must each datagram tell something of itself? Its mark, where that is the source; else its destination, unless the
+ * socket is bound to one address, where it receives what was sent there (but for a transparent proxy's, IP_TRANSPARENT).
+ */
+static bool needs_control(int fd, const struct fd_state *st)
 {
-	return st->local.wildcard || option(fd, SOL_IP, IP_TRANSPARENT) > 0 ||
+	return source_now() == SOURCE_PACKET || st->local.wildcard ||
+	       option(fd, SOL_IP, IP_TRANSPARENT) > 0 ||
 	       (fd_flags(st) & FD_INET6 && option(fd, SOL_IPV6, IPV6_TRANSPARENT) > 0);
 }
 
@@ -161,13 +187,14 @@ void sock_serve(int fd, struct fd_state *st)
 	uint32_t found = FD_SERVER;
 	int saved = errno;
 
+	source_now(); /* before the lock: it may have to be found out */
 	fd_lock_streams(st, fd);
 	uint32_t flags = fd_flags(st);
 
 	if (!(flags & FD_SERVER) && ask_end(fd, getsockname, &st->local) && st->local.port) {
-		if (!(flags & FD_CONNECTED) && takes_any(fd, st)) {
-			ask_for_local(fd, flags);
-			found |= FD_LOCAL;
+		if (!(flags & FD_CONNECTED) && needs_control(fd, st)) {
+			ask_for_control(fd, flags);
+			found |= FD_CONTROL;
 		}
 		if (!(REAL(fcntl)(fd, F_GETFL, 0) & O_NONBLOCK))
 			found |= FD_BLOCKING;

@@ -173,7 +173,7 @@ static void answer_in_pieces_left(struct thread *t, int fd, struct fd_state *st,
 				  const struct msghdr *app)
 {
 	uint8_t scratch[DNS_HEAD_MAX];
-	const uint8_t *msg;
+	const uint8_t *msg = NULL;
 	size_t have = start_of(app, scratch, &msg);
 
 	if (is_answer(msg, have))

@@ -15,15 +15,15 @@ static bool is_mark(int level, int name)
 	return level == SOL_SOCKET && name == SO_MARK;
 }
 
-static bool is_shared(int level, int name)
+static bool is_shared(int level)
 {
-	return is_mark(level, name) || level == SOL_IP || level == SOL_IPV6;
+	return level == SOL_SOCKET || level == SOL_IP || level == SOL_IPV6;
 }
 
 SHIM_EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
 	int ret = REAL(setsockopt)(fd, level, name, value, len), saved = errno;
-	struct fd_state *st = ret == 0 && is_shared(level, name) ? sock_known(fd) : NULL;
+	struct fd_state *st = ret == 0 && is_shared(level) ? sock_known(fd) : NULL;
 	uint32_t word = 0;
 
 	if (st && value)
@@ -39,7 +39,7 @@ SHIM_EXPORT int setsockopt(int fd, int level, int name, const void *value, sockl
 SHIM_EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
 	int ret = REAL(getsockopt)(fd, level, name, value, len), saved = errno, word;
-	struct fd_state *st = ret == 0 && is_shared(level, name) ? sock_known(fd) : NULL;
+	struct fd_state *st = ret == 0 && is_shared(level) ? sock_known(fd) : NULL;
 	bool hidden = st && (is_mark(level, name) ? mark_hidden(fd, st, (uint32_t *)&word)
 						  : sock_option_hidden(st, level, name, &word));
 

@@ -310,7 +310,7 @@ assert_variable_refused() {
 }
 
 @test "refused: a bad CONNMARK_SOURCE" {
-	assert_variable_refused CONNMARK_SOURCE packets conntrack
+	assert_variable_refused CONNMARK_SOURCE packets 'auto, conntrack or packet'
 }
 
 @test "refused: a bad CONNMARK_MASK" {
@@ -381,7 +381,7 @@ assert_variable_refused() {
 
 @test "all allowed values are accepted" {
 	local setting
-	for setting in SOURCE=conntrack MASK=1 MASK=4294967295 MASK=0xffffffff DEFAULT=0 DEFAULT=4294967295 STREAM=follow \
+	for setting in SOURCE=auto SOURCE=conntrack SOURCE=packet MASK=1 MASK=4294967295 MASK=0xffffffff DEFAULT=0 DEFAULT=4294967295 STREAM=follow \
 		STREAM=first ZONE=0 ZONE=65535 KEEP_CAPS=yes KEEP_CAPS=no LOG=stderr LOG=syslog \
 		"LOG=$BATS_TEST_TMPDIR/log" "TRACE=$BATS_TEST_TMPDIR/trace" DRY_RUN=yes DRY_RUN=no TABLE=1024 TABLE=1048576; do
 		run env "CONNMARK_$setting" "$connmark_run" --library "$library" --check /bin/true

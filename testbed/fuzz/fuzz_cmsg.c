@@ -80,32 +80,35 @@ static void check_hide(const uint8_t *control, size_t len, size_t size, bool hid
 	unsigned locals, marks, others, locals_after, marks_after, others_after;
 	uint8_t *from = exact(len), *out = exact(size);
 	size_t in_place = size < len ? size : len;
-	struct endpoint local = {0}, again = {0};
+	struct cmsg_told told = {.mark = 0}, again = {.mark = 0};
 	int flags = 0, flags_again = 0;
 
 	memcpy(from, control, len);
 	bool good = count_messages(from, len, &locals, &marks, &others);
-	size_t used = cmsg_hide_local(out, size, from, len, hide ? 3U : 0U, &local, &flags);
+	size_t used = cmsg_hide(out, size, from, len, hide ? 7U : 0U, &told, &flags);
 
 	require(used <= size && (flags & ~MSG_CTRUNC) == 0);
-	require(local.family == 0 || local.family == AF_INET || local.family == AF_INET6);
+	require(told.local.family == 0 || told.local.family == AF_INET ||
+		told.local.family == AF_INET6);
 	require(count_messages(out, used, &locals_after, &marks_after, &others_after));
-	require(!hide || !locals_after);
+	require(!hide || (!locals_after && !marks_after));
+	require(!told.marked || marks);
 	if (good && size >= CMSG_ALIGN(len)) {
-		require(!flags && marks_after == marks && others_after == others);
-		require(hide || locals_after == locals);
+		require(!flags && (hide || marks_after == marks));
+		require(hide || (locals_after == locals && others_after == others));
 	}
 	/* Into itself, it is the same but for bytes that nobody wrote. */
 	uint8_t *expected = exact(in_place);
 
 	memcpy(expected, control, in_place);
 	flags = 0;
-	used = cmsg_hide_local(expected, in_place, from, len, hide ? 3U : 0U, &local, &flags);
+	used = cmsg_hide(expected, in_place, from, len, hide ? 7U : 0U, &told, &flags);
 	size_t used_again =
-		cmsg_hide_local(from, in_place, from, len, hide ? 3U : 0U, &again, &flags_again);
+		cmsg_hide(from, in_place, from, len, hide ? 7U : 0U, &again, &flags_again);
 
 	require(used == used_again && flags == flags_again);
-	require(memcmp(&local, &again, sizeof(local)) == 0);
+	require(memcmp(&told.local, &again.local, sizeof(told.local)) == 0);
+	require(told.marked == again.marked && told.mark == again.mark);
 	require(count_messages(from, used_again, &locals_after, &marks_after, &others_after));
 	free(expected);
 	free(from);

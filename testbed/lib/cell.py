@@ -52,6 +52,8 @@ class Cell:
             self._undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._undo.callback(self.network.close)
         self.network.build(marks)
+        for pair in options.sysctl:
+            self.network.run(self.network.resolver, "sysctl", "-q", "-w", pair)
         if options.dnssec:
             self._sign()
         firewall.Rules(marks, options.rules, options.via, options.one_flow_per_mark,

@@ -64,7 +64,9 @@ class Ends:
         if self._signed and not self.recursing:
             raise resolverkit.Unsupported("the signed tree is for resolvers that recurse")
         preload = [f"LD_PRELOAD={self._shim}"] if self._shim else []
-        return ["env", *self._options.env, *preload,
+        less = ",".join(f"-{name}" for name in self._options.without_capability)
+        bounded = ["setpriv", "--bounding-set", less] if less else []
+        return [*bounded, "env", *self._options.env, *preload,
                 *resolverkit.load(self._options.resolver).command(self.setting)]
 
     def reload(self, pid):

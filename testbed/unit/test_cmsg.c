@@ -266,14 +266,14 @@ static void adds_to_malformed(void **state)
 /* ---- hiding ---- */
 
 static struct control hide(const struct control *c, size_t size, bool take_out,
-			   struct endpoint *local, int *flags)
+			   struct cmsg_told *told, int *flags)
 {
 	uint8_t *from = exact_copy(c->at, c->len), *to = exact_copy((uint8_t[ROOM]){0}, size);
 	struct control out;
 
 	memset(out.at, UNTOUCHED, ROOM);
 	memset(to, UNTOUCHED, size);
-	out.len = cmsg_hide_local(to, size, from, c->len, take_out ? 3U : 0U, local, flags);
+	out.len = cmsg_hide(to, size, from, c->len, take_out ? 7U : 0U, told, flags);
 	assert_true(out.len <= size);
 	memcpy(out.at, to, size);
 	free(from);
@@ -287,38 +287,63 @@ static void says_the_local_end(void **state)
 		.sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(0x7f000005)};
 	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(5353)};
 	struct sockaddr_in6 mapped = {.sin6_family = AF_INET6, .sin6_port = htons(53)};
-	struct endpoint local;
+	struct cmsg_told told;
 	struct control c = {0}, out;
 	int flags = 0;
 
 	(void)state;
 	inet_pton(AF_INET6, "fd00::7", &in6.sin6_addr);
 	inet_pton(AF_INET6, "::ffff:127.0.0.5", &mapped.sin6_addr);
-	out = hide(&c, 0, true, &local, &flags);
-	assert_int_equal(local.family, 0);
+	out = hide(&c, 0, true, &told, &flags);
+	assert_int_equal(told.local.family, 0);
 	assert_int_equal(out.len, 0);
 	append_message(&c, SOL_IP, IP_ORIGDSTADDR, &in, sizeof(in));
 	for (int take_out = 0; take_out < 2; take_out++) {
-		out = hide(&c, ROOM, take_out, &local, &flags);
-		assert_int_equal(local.family, AF_INET);
-		assert_int_equal(local.port, htons(53));
-		assert_memory_equal(local.addr, "\x7f\0\0\5\0\0\0\0\0\0\0\0\0\0\0\0", 16);
-		assert_false(local.wildcard);
+		out = hide(&c, ROOM, take_out, &told, &flags);
+		assert_int_equal(told.local.family, AF_INET);
+		assert_int_equal(told.local.port, htons(53));
+		assert_memory_equal(told.local.addr, "\x7f\0\0\5\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+		assert_false(told.local.wildcard);
 		assert_int_equal(out.len, take_out ? 0 : CMSG_SPACE(sizeof(in)));
 		assert_memory_equal(out.at, c.at, out.len);
 	}
 	c.len = 0;
 	append_message(&c, SOL_IPV6, IPV6_ORIGDSTADDR, &mapped, sizeof(mapped));
-	hide(&c, ROOM, true, &local, &flags);
-	assert_int_equal(local.family, AF_INET);
-	assert_memory_equal(local.addr, "\x7f\0\0\5\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+	hide(&c, ROOM, true, &told, &flags);
+	assert_int_equal(told.local.family, AF_INET);
+	assert_memory_equal(told.local.addr, "\x7f\0\0\5\0\0\0\0\0\0\0\0\0\0\0\0", 16);
 	c.len = 0;
 	append_message(&c, SOL_IPV6, IPV6_ORIGDSTADDR, &in6, sizeof(in6));
-	hide(&c, 0, true, &local, &flags);
-	assert_int_equal(local.family, AF_INET6);
-	assert_int_equal(local.port, htons(5353));
-	assert_memory_equal(local.addr, &in6.sin6_addr, 16);
+	hide(&c, 0, true, &told, &flags);
+	assert_int_equal(told.local.family, AF_INET6);
+	assert_int_equal(told.local.port, htons(5353));
+	assert_memory_equal(told.local.addr, &in6.sin6_addr, 16);
 	assert_int_equal(flags, 0); /* what was hidden did not lack room */
+}
+
+static void says_the_mark(void **state)
+{
+	struct control c = {0}, out;
+	struct cmsg_told told;
+	uint32_t mark = 137;
+	int tos = 7, flags = 0;
+
+	(void)state;
+	hide(&c, ROOM, true, &told, &flags);
+	assert_false(told.marked);
+	append_message(&c, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+	append_message(&c, SOL_IP, IP_TOS, &tos, sizeof(tos));
+	for (int take_out = 0; take_out < 2; take_out++) {
+		out = hide(&c, ROOM, take_out, &told, &flags);
+		assert_true(told.marked);
+		assert_int_equal(told.mark, 137);
+		assert_int_equal(out.len, (take_out ? 1 : 2) * CMSG_SPACE(sizeof(tos)));
+	}
+	c.len = 0; /* cut off: no mark, and hidden all the same */
+	append_message(&c, SOL_SOCKET, SO_MARK, &mark, 2);
+	assert_int_equal(hide(&c, ROOM, true, &told, &flags).len, 0);
+	assert_false(told.marked);
+	assert_int_equal(flags, 0);
 }
 
 /* Taken out from between, and in place: the message behind it moves up. */
@@ -326,7 +351,7 @@ static void in_place(void **state)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(53)};
 	struct control c = {0}, expected = {0};
-	struct endpoint local;
+	struct cmsg_told told;
 	int ttl = 9, tos = 7, flags = 0;
 
 	(void)state;
@@ -335,13 +360,13 @@ static void in_place(void **state)
 	append_message(&c, SOL_IP, IP_TOS, &tos, sizeof(tos));
 	append_message(&expected, SOL_IP, IP_TTL, &ttl, sizeof(ttl));
 	append_message(&expected, SOL_IP, IP_TOS, &tos, sizeof(tos));
-	size_t used = cmsg_hide_local(c.at, c.len, c.at, c.len, CMSG_HIDE_LOCAL4 | CMSG_HIDE_LOCAL6,
-				      &local, &flags);
+	size_t used = cmsg_hide(c.at, c.len, c.at, c.len, CMSG_HIDE_LOCAL4 | CMSG_HIDE_LOCAL6,
+				&told, &flags);
 
 	assert_int_equal(used, expected.len);
 	assert_memory_equal(c.at, expected.at, used);
 	assert_int_equal(flags, 0);
-	assert_int_equal(local.family, AF_INET);
+	assert_int_equal(told.local.family, AF_INET);
 }
 
 static void hides_from_malformed(void **state)
@@ -355,22 +380,22 @@ static void hides_from_malformed(void **state)
 
 		append(&c, SOL_IP, IP_ORIGDSTADDR, &in, sizeof(in), lengths[i]);
 		for (size_t len = c.len; len > 0; len--) {
-			struct endpoint local;
+			struct cmsg_told told;
 			int flags = 0;
 
 			c.len = len;
-			assert_int_equal(hide(&c, ROOM, true, &local, &flags).len, 0);
-			assert_int_equal(local.family, 0);
+			assert_int_equal(hide(&c, ROOM, true, &told, &flags).len, 0);
+			assert_int_equal(told.local.family, 0);
 		}
 	}
 	for (size_t n = 0; n < sizeof(in); n++) { /* an address cut short is none */
 		struct control c = {0};
-		struct endpoint local;
+		struct cmsg_told told;
 		int flags = 0;
 
 		append_message(&c, SOL_IP, IP_ORIGDSTADDR, &in, n);
-		assert_int_equal(hide(&c, ROOM, true, &local, &flags).len, 0);
-		assert_int_equal(local.family, 0);
+		assert_int_equal(hide(&c, ROOM, true, &told, &flags).len, 0);
+		assert_int_equal(told.local.family, 0);
 	}
 }
 
@@ -444,7 +469,7 @@ static void compare_with_kernel(int fd, bool v6, uint8_t family)
 {
 	int on = 1, off = 0, full_flags, kernel_flags;
 	struct control full, kernel;
-	struct endpoint local;
+	struct cmsg_told told;
 
 	kernel = receive(fd, ROOM, &kernel_flags);
 	size_t own = kernel.len;
@@ -460,7 +485,7 @@ static void compare_with_kernel(int fd, bool v6, uint8_t family)
 		setsockopt(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR, &off, sizeof(off));
 	for (size_t size = 0; size <= full.len + 8; size++) {
 		int flags = full_flags;
-		struct control ours = hide(&full, size, true, &local, &flags);
+		struct control ours = hide(&full, size, true, &told, &flags);
 
 		kernel = receive(fd, size, &kernel_flags);
 		if (ours.len != kernel.len || flags != kernel_flags)
@@ -468,7 +493,7 @@ static void compare_with_kernel(int fd, bool v6, uint8_t family)
 				 size, ours.len, (unsigned)flags, kernel.len,
 				 (unsigned)kernel_flags);
 		assert_memory_equal(ours.at, kernel.at, ROOM);
-		assert_int_equal(local.family, family);
+		assert_int_equal(told.local.family, family);
 	}
 }
 
@@ -476,7 +501,7 @@ static void compare_with_kernel(int fd, bool v6, uint8_t family)
 static void compare_shown_with_kernel(int fd, bool v6)
 {
 	int on = 1, full_flags, kernel_flags;
-	struct endpoint local;
+	struct cmsg_told told;
 
 	setsockopt(fd, SOL_IP, IP_RECVORIGDSTADDR, &on, sizeof(on));
 	if (v6)
@@ -485,7 +510,7 @@ static void compare_shown_with_kernel(int fd, bool v6)
 
 	for (size_t size = 0; size <= full.len + 8; size++) {
 		int flags = full_flags;
-		struct control ours = hide(&full, size, false, &local, &flags);
+		struct control ours = hide(&full, size, false, &told, &flags);
 		struct control kernel = receive(fd, size, &kernel_flags);
 
 		if (ours.len != kernel.len || flags != kernel_flags)
@@ -564,6 +589,7 @@ int main(void)
 		cmocka_unit_test(leaves_others_alone),
 		cmocka_unit_test(adds_to_malformed),
 		cmocka_unit_test(says_the_local_end),
+		cmocka_unit_test(says_the_mark),
 		cmocka_unit_test(in_place),
 		cmocka_unit_test(hides_from_malformed),
 		cmocka_unit_test(kernel_ipv4),

@@ -148,7 +148,13 @@ static void numbers_that_are_none(void **state)
 static void choices(void **state)
 {
 	(void)state;
+	assert_int_equal(c.source, SOURCE_AUTO);
 	assert_true(set("CONNMARK_SOURCE", "conntrack"));
+	assert_int_equal(c.source, SOURCE_CONNTRACK);
+	assert_true(set("CONNMARK_SOURCE", "packet"));
+	assert_int_equal(c.source, SOURCE_PACKET);
+	assert_true(set("CONNMARK_SOURCE", "auto"));
+	assert_int_equal(c.source, SOURCE_AUTO);
 	assert_true(set("CONNMARK_STREAM", "first"));
 	assert_int_equal(c.stream, STREAM_FIRST);
 	assert_true(set("CONNMARK_STREAM", "follow"));
@@ -168,7 +174,7 @@ static void choices_that_are_none(void **state)
 	static const struct {
 		const char *name, *allowed;
 	} choice[] = {
-		{"CONNMARK_SOURCE", "must be conntrack"},
+		{"CONNMARK_SOURCE", "must be auto, conntrack or packet"},
 		{"CONNMARK_STREAM", "must be follow or first"},
 		{"CONNMARK_KEEP_CAPS", "must be yes or no"},
 		{"CONNMARK_DRY_RUN", "must be yes or no"},

@@ -40,12 +40,12 @@ UNIT_TESTS = $(notdir $(basename $(wildcard testbed/unit/test_*.c)))
 FUZZERS = $(notdir $(basename $(wildcard testbed/fuzz/fuzz_*.c)))
 SCRIPTS = scripts/connmark-run scripts/install-deps
 
-.PHONY: all clean lint unit test tested matrix demo install uninstall fuzz programs
+.PHONY: all clean lint unit test tested matrix demo install uninstall fuzz programs bench-programs
 .DELETE_ON_ERROR:
 
 all: build/libconnmarkshim.so
 
-build/shim build/tests build/asan/tests build/tsan/tests build/fuzz build/programs:
+build/shim build/tests build/asan/tests build/tsan/tests build/fuzz build/programs build/bench:
 	mkdir -p $@
 
 build/shim/%.o: shim/%.c | build/shim
@@ -85,6 +85,13 @@ build/programs/%: testbed/programs/%.c | build/programs
 
 programs: $(PROGRAMS:%=build/programs/%)
 
+# ---- benchmarks -----------------------------------------------------------------------------------------------------
+
+build/bench/%: testbed/bench/%.c | build/bench
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -MMD -MP -o $@ $< -pthread
+
+bench-programs: build/bench/drivers
+
 # ---- fuzzing: libFuzzer with the pure core, ASan and UBSan ----------------------------------------------------------
 
 FUZZ_SECONDS ?= 60
@@ -98,7 +105,7 @@ fuzz: $(FUZZERS:%=build/fuzz/%)
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
-tested: all unit programs $(FUZZERS:%=build/fuzz/%)
+tested: all unit programs bench-programs $(FUZZERS:%=build/fuzz/%)
 
 test:
 	scripts/install-deps all

@@ -83,6 +83,7 @@ struct shard {
 	uint32_t mask; /* of both */
 	struct ends age[CLASSES];
 	uint32_t count[CLASSES];
+	uint32_t expired_at; /* when it was last looked at for what has had its time */
 };
 
 struct attrib {
@@ -632,9 +633,15 @@ static const int32_t class_life_ms[CLASSES] = {
 	[CLASS_UPSTREAM] = ATTRIB_WAIT_MS,
 };
 
-/* Retires all whose time has come. Each entry is retired once, so an event pays for one or two in the long run. */
+/*
+ * Retires all whose time has come. Each entry is retired once, so an event pays for one or two in the long run; and who
+ * comes in the same millisecond as another need not look.
+ */
 static void expire(struct shard *s, uint32_t now)
 {
+	if (now == s->expired_at)
+		return;
+	s->expired_at = now;
 	for (unsigned class = 0; class < CLASSES; class ++) {
 		for (;;) {
 			uint32_t i = s->age[class].oldest;

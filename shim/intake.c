@@ -64,15 +64,16 @@ static void enter_table(struct attrib *a, struct intake_slot *slot)
 	set_state(slot, INTAKE_ENTERED);
 }
 
-/* From the oldest on: who came first is first in the table. */
+/* From the oldest on: who came first is first in the table. What the last one left behind was no longer pending. */
 static void empty(struct intake *in, struct attrib *a)
 {
 	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
+	uint32_t since = newest - atomic_load_explicit(&in->emptied, memory_order_relaxed);
 
-	for (uint32_t i = INTAKE_SLOTS; i-- > 0;) {
+	for (uint32_t i = since < INTAKE_SLOTS ? since : INTAKE_SLOTS; i-- > 0;) {
 		struct intake_slot *slot = slot_of(in, newest - i);
 
-		if (claim(slot, INTAKE_MOVING))
+		if (state_of(slot) == INTAKE_PENDING && claim(slot, INTAKE_MOVING))
 			enter_table(a, slot);
 	}
 	atomic_store_explicit(&in->emptied, newest, memory_order_release);

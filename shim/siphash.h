@@ -45,35 +45,61 @@ static inline void sip_word(struct sip_state *s, uint64_t m)
 	s->v0 ^= m;
 }
 
+static inline struct sip_state sip_start(const struct sip_key *key)
+{
+	return (struct sip_state){
+		key->k0 ^ 0x736f6d6570736575ULL,
+		key->k1 ^ 0x646f72616e646f6dULL,
+		key->k0 ^ 0x6c7967656e657261ULL,
+		key->k1 ^ 0x7465646279746573ULL,
+	};
+}
+
+static inline uint64_t sip_end(struct sip_state *s)
+{
+	s->v2 ^= 0xff;
+	sip_round(s);
+	sip_round(s);
+	sip_round(s);
+	return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
+}
+
+static inline uint64_t sip_load(const uint8_t *p)
+{
+	uint64_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+/* Up to seven bytes as one word, without a byte read beyond them. */
+static inline uint64_t sip_tail(const uint8_t *p, size_t n)
+{
+	uint32_t low, high;
+
+	if (n < 4)
+		return !n ? 0
+			  : p[0] | (uint64_t)p[n / 2] << n / 2 * 8 | (uint64_t)p[n - 1] << (n - 1) * 8;
+	memcpy(&low, p, sizeof(low));
+	memcpy(&high, p + n - 4, sizeof(high));
+	return low | (uint64_t)high << (n - 4) * 8;
+}
+
 /**
  * Hashes len bytes at data, with seed as a first word before them: hashes chain through the seed.
  */
 static inline uint64_t siphash13(const struct sip_key *key, uint64_t seed, const void *data,
 				 size_t len)
 {
-	struct sip_state s = {
-		key->k0 ^ 0x736f6d6570736575ULL,
-		key->k1 ^ 0x646f72616e646f6dULL,
-		key->k0 ^ 0x6c7967656e657261ULL,
-		key->k1 ^ 0x7465646279746573ULL,
-	};
+	struct sip_state s = sip_start(key);
 	const uint8_t *p = data;
-	uint64_t word;
+	size_t left = len;
 
 	sip_word(&s, seed);
-	for (size_t left = len; left >= 8; left -= 8, p += 8) {
-		memcpy(&word, p, 8);
-		sip_word(&s, word);
-	}
-	word = 0;
-	if (len & 7)
-		memcpy(&word, p, len & 7);
-	sip_word(&s, word | ((uint64_t)len << 56));
-	s.v2 ^= 0xff;
-	sip_round(&s);
-	sip_round(&s);
-	sip_round(&s);
-	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+	for (; left >= 8; left -= 8, p += 8)
+		sip_word(&s, sip_load(p));
+	sip_word(&s, sip_tail(p, left) | ((uint64_t)len << 56));
+	return sip_end(&s);
 }
 
 #endif

@@ -5,6 +5,7 @@
 #                   corpora, integration (root)
 #   make demo       installs what is missing, builds, shows marks arriving (root)
 #   make matrix     every resolver, mode and fault that the testbed has, as a table, JSON and a page (root; a quarter of an hour)
+#   make bench      what the library costs: CPU a query under load, memory, scale; tables and charts (root; an hour)
 #   make lint       warnings of gcc and clang, clang-tidy, cppcheck, shellcheck, formatting, manual pages, structure
 #   make fuzz       a longer fuzz campaign: FUZZ_SECONDS a target (default 60)
 #   make install    DESTDIR= PREFIX=
@@ -40,7 +41,7 @@ UNIT_TESTS = $(notdir $(basename $(wildcard testbed/unit/test_*.c)))
 FUZZERS = $(notdir $(basename $(wildcard testbed/fuzz/fuzz_*.c)))
 SCRIPTS = scripts/connmark-run scripts/install-deps
 
-.PHONY: all clean lint unit test tested matrix demo install uninstall fuzz programs bench-programs
+.PHONY: all clean lint unit test tested matrix bench demo install uninstall fuzz programs bench-programs
 .DELETE_ON_ERROR:
 
 all: build/libconnmarkshim.so
@@ -90,7 +91,16 @@ programs: $(PROGRAMS:%=build/programs/%)
 build/bench/%: testbed/bench/%.c | build/bench
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -MMD -MP -o $@ $< -pthread
 
-bench-programs: build/bench/drivers
+build/bench/core: testbed/bench/core.c $(PURE_SOURCES) | build/bench
+	$(CC) $(STANDARD) $(WARNINGS) -O2 -g -MMD -MP -Ishim -o $@ $< $(PURE_SOURCES) -pthread
+
+bench-programs: build/bench/drivers build/bench/upstream build/bench/core
+
+bench:
+	scripts/install-deps bench
+	$(MAKE) all bench-programs
+	testbed/bench/scale
+	testbed/bench/load --growth
 
 # ---- fuzzing: libFuzzer with the pure core, ASan and UBSan ----------------------------------------------------------
 

@@ -48,6 +48,7 @@ class Setting:
     client_tls: bool = False    # serve clients over TLS as well, on port 853
     anchor: str = ""            # file with the root's DNSKEY: validate; "": do not
     socket_mark: int = 0        # of its own upstream sockets, 0: none
+    threads: int = 2            # that serve clients, where it has threads
 
     @property
     def listen(self):

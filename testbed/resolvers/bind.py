@@ -38,4 +38,5 @@ def command(setting):
     path = setting.write("named.conf", _CONFIG.format(
         state=setting.state("bind"), listen4=listen4, listen6=listen6,
         upstream=setting.upstream, tcp="yes" if setting.upstream_proto == "tcp" else "no"))
-    return ["/usr/sbin/named", *([] if setting.daemon else ["-f"]), "-u", "bind", "-n", "2", "-c", path]
+    return ["/usr/sbin/named", *([] if setting.daemon else ["-f"]), "-u", "bind", "-n", str(setting.threads),
+            "-c", path]

@@ -23,7 +23,7 @@ hint-file=/usr/share/dns/root.hints
 public-suffix-list-file=
 security-poll-suffix=
 dnssec=off
-threads=2
+threads={threads}
 max-tcp-clients=200
 daemon={daemon}
 write-pid=no
@@ -42,7 +42,7 @@ def command(setting, *extra):
     bracketed = f"[{setting.upstream}]" if ":" in setting.upstream else setting.upstream
     text = _CONFIG.format(
         daemon="yes" if setting.daemon else "no", listen=", ".join(listen), upstream=bracketed, port=port,
-                          state=setting.state("pdns"), folder=setting.folder)
+                          state=setting.state("pdns"), folder=setting.folder, threads=setting.threads)
     setting.write("recursor.conf", text + "".join(f"{line}\n" for line in extra))
     return ["/usr/sbin/pdns_recursor", f"--config-dir={setting.folder}"]
 

@@ -9,7 +9,7 @@ server:
     chroot: ""
     directory: "{folder}"
     pidfile: ""
-    num-threads: 2
+    num-threads: {threads}
     {interfaces}
     access-control: 0.0.0.0/0 allow
     access-control: ::0/0 allow
@@ -39,7 +39,7 @@ def command(setting):
         certificate, key = setting.server_certificate("unbound")
         tls = [f'tls-service-pem: "{certificate}"', f'tls-service-key: "{key}"']
     path = setting.write("unbound.conf", _CONFIG.format(
-        folder=setting.folder, upstream=setting.upstream,
+        folder=setting.folder, threads=setting.threads, upstream=setting.upstream,
         port="@853" if setting.upstream_proto == "tls" else "",
         forward_tls="yes" if setting.upstream_proto == "tls" else "no", tls="\n    ".join(tls),
         interfaces="\n    ".join(f"interface: {one}" for one in listen),

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Medians, their spread, and the tables that show them."""
+
+import os
+import pathlib
+import re
+import statistics
+
+WANTED = {      # CPU a query against the bare resolver, at most
+    ("unbound", "uncached", "conntrack"): 1.10, ("dnsmasq", "uncached", "conntrack"): 1.10,
+    ("bind", "uncached", "conntrack"): 1.08, ("pdns", "uncached", "conntrack"): 1.08,
+    ("unbound", "cached", "conntrack"): 1.02, ("dnsmasq", "cached", "conntrack"): 1.02,
+    ("bind", "cached", "conntrack"): 1.02,
+    **{(resolver, "uncached", "packet"): 1.03 for resolver in ("unbound", "dnsmasq", "bind", "pdns")},
+    **{(resolver, "cached", "packet"): 1.02 for resolver in ("unbound", "dnsmasq", "bind")},
+}
+AGAINST_OWN = 0.80      # dnsmasq under the library, against its own --conntrack
+IDLE_KIB = 2048
+ORDER = ("unbound", "bind", "pdns", "dnsmasq")
+SHOWN = {"unbound": "unbound", "bind": "BIND", "pdns": "PowerDNS Recursor", "dnsmasq": "dnsmasq"}
+HEADING = (f"{'resolver':9}{'threads':>8}  {'names':9}{'contender':16}{'CPU/query':>11}{'ratio':>8}"
+           f"{'quartiles':>16}{'wanted':>8}{'queries/s':>11}{'ratio':>8}")
+
+
+def order(cell):
+    """Sorts cells."""
+    return ORDER.index(cell["resolver"]), cell["threads"], cell["names"]
+
+
+def quartiles(values):
+    """(first, median, third)"""
+    if len(values) < 2:
+        return (values[0],) * 3
+    return tuple(statistics.quantiles(values, n=4, method="inclusive"))
+
+
+def ratios(cell, contender, against="bare", column=0):
+    """Round by round."""
+    return [one[column] / other[column]
+            for one, other in zip(cell["samples"][contender], cell["samples"][against])]
+
+
+def median(cell, contender, column=0):
+    """Of one contender's own figures."""
+    return statistics.median(sample[column] for sample in cell["samples"][contender])
+
+
+def rows(cell):
+    """One record for each contender, and for dnsmasq the library against its own."""
+    pairs = [(name, "bare") for name in cell["samples"]]
+    if "own" in cell["samples"]:
+        pairs += [(name, "own") for name in cell["samples"] if name in ("conntrack", "packet")]
+    for name, against in pairs:
+        first, middle, third = quartiles(ratios(cell, name, against))
+        wanted = WANTED.get((cell["resolver"], cell["names"], name)) if against == "bare" else \
+            AGAINST_OWN if cell["names"] == "uncached" and name == "conntrack" else None
+        yield {"name": name, "against": against, "nanoseconds": median(cell, name), "first": first,
+               "ratio": middle, "third": third, "wanted": wanted, "rate": median(cell, name, 1),
+               "rate_ratio": statistics.median(ratios(cell, name, against, 1))}
+
+
+def cell_lines(cell):
+    """A cell as lines of text."""
+    for row in rows(cell):
+        label = row["name"] if row["against"] == "bare" else f"{row['name']} / {row['against']}"
+        ratio, spread = (f"{row['ratio']:8.3f}", f"{row['first']:.3f} – {row['third']:.3f}") \
+            if row["name"] != "bare" else (f"{'1':>8}", "")
+        wanted = f"{'<=' if row['ratio'] <= row['wanted'] else '> '}{row['wanted']:.2f}" if row["wanted"] else ""
+        yield (f"{cell['resolver']:9}{cell['threads']:8}  {cell['names']:9}{label:16}{row['nanoseconds']:8.0f} ns"
+               f"{ratio}{spread:>16}{wanted:>8}{row['rate']:11.0f}{row['rate_ratio']:8.3f}")
+
+
+def rest_lines(rest):
+    """Memory and system calls as lines of text."""
+    bare = rest["calls"]["bare"]
+    for name, calls in rest["calls"].items():
+        more = {call: count - bare.get(call, 0) for call, count in calls.items()
+                if count - bare.get(call, 0) > 0.01}
+        yield (f"{rest['resolver']:9}{name:16}{sum(calls.values()):7.2f} system calls a cached query"
+               + (f", more than bare: {', '.join(f'{call} {count:.2f}' for call, count in more.items())}"
+                  if more else ""))
+    for name, values in rest["idle"].items():
+        yield (f"{rest['resolver']:9}{name:16}{statistics.median(values):7.0f} KiB idle, "
+               f"{idle_added(rest, name):+.0f}")
+
+
+def idle_added(rest, name):
+    """KiB more than bare, of an idle resolver."""
+    return statistics.median(rest["idle"][name]) - statistics.median(rest["idle"]["bare"])
+
+
+def growth_lines(grown):
+    """Memory after each million of queries."""
+    for name, values in grown["resident"].items():
+        yield f"{grown['resolver']:9}{name:16}KiB after each million queries: {' '.join(map(str, values))}"
+
+
+# ---- Markdown ----
+
+def machine():
+    """Where it was measured."""
+    found = re.search(r"^model name\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8"),
+                      re.MULTILINE)
+    return {"cpu": found[1] if found else os.uname().machine, "cpus": os.cpu_count(),
+            "kernel": os.uname().release}
+
+
+def machine_line(results):
+    """The same as a sentence."""
+    where = results["machine"]
+    return f"{where['cpu']}, {where['cpus']} processors, Linux {where['kernel']}"
+
+
+def _ratio(row, wide=True):
+    if not row:
+        return "–"
+    return f"{row['ratio']:.3f}" + (f" ({row['first']:.3f} – {row['third']:.3f})" if wide else "")
+
+
+def load_table(results):
+    """CPU a query against bare: the README's table."""
+    lines = ["| resolver | threads | names | bare, CPU a query | conntrack | packet | its own `--conntrack` |",
+             "|---|---|---|---|---|---|---|"]
+    for cell in results["cells"]:
+        against_bare = {row["name"]: row for row in rows(cell) if row["against"] == "bare"}
+        lines.append(f"| {SHOWN[cell['resolver']]} | {cell['threads']} | {cell['names']} | "
+                     f"{against_bare['bare']['nanoseconds'] / 1000:.2f} µs | "
+                     + " | ".join(_ratio(against_bare.get(name)) for name in ("conntrack", "packet", "own")) + " |")
+    text = "\n".join(lines) + "\n\n"
+    rounds = [len(cell["samples"]["bare"]) for cell in results["cells"]]
+    if rounds:
+        text += f"Ratios to the bare resolver: medians of {min(rounds)} rounds, and quartiles. {machine_line(results)}.\n"
+    return text + _against_own(results) + _rest(results)
+
+
+def _against_own(results):
+    text = ""
+    for cell in results["cells"]:
+        for row in rows(cell):
+            if row["against"] == "own" and row["name"] == "conntrack" and cell["names"] == "uncached":
+                text += (f"dnsmasq under the library against dnsmasq `--conntrack`, uncached: {_ratio(row)}.\n")
+    return text
+
+
+def _rest(results):
+    text = ""
+    if results["rest"]:
+        added = [(SHOWN[rest["resolver"]], idle_added(rest, "conntrack")) for rest in results["rest"]]
+        text += ("Memory added to an idle resolver: "
+                 + ", ".join(f"{name} {kib / 1024:.1f} MiB" for name, kib in added) + ".\n")
+        calls = [(SHOWN[rest["resolver"]], sum(rest["calls"]["conntrack"].values()),
+                  sum(rest["calls"]["bare"].values())) for rest in results["rest"]]
+        text += ("System calls a cached query, under the library and bare: "
+                 + ", ".join(f"{name} {one:.2f} and {bare:.2f}" for name, one, bare in calls) + ".\n")
+    for grown in results["growth"]:
+        resident = grown["resident"]
+        more = [one - bare for one, bare in zip(resident["conntrack"], resident["bare"])]
+        text += (f"{SHOWN[grown['resolver']]}: memory more than bare after 1 and {len(more)} million queries: "
+                 f"{more[0] / 1024:.1f} and {more[-1] / 1024:.1f} MiB.\n")
+    return text
+
+
+# ---- the core ----
+
+def series(results):
+    """[(name, [points by names waiting])], of the points that have only that in common."""
+    found = {}
+    for each in results["points"]:
+        if each["clients"] != 1000:
+            continue
+        name = (f"beneath {each['zones']:,} zone{'s' if each['zones'] > 1 else ''}, "
+                f"{each['threads']} thread{'s' if each['threads'] > 1 else ''}"
+                + (", default table" if each["table"] < 100_000 else ""))
+        found.setdefault(name, []).append(each)
+    return [(name, sorted(those, key=lambda each: each["waiting"])) for name, those in found.items()]
+
+
+def core_table(results):
+    """Nanoseconds an event, by names waiting."""
+    columns = sorted({each["waiting"] for each in results["points"] if each["clients"] == 1000})
+    lines = ["| names | " + " | ".join(f"{n:,} waiting" for n in columns) + " | last to first |",
+             "|---|" + "---|" * (len(columns) + 1)]
+    for name, those in series(results):
+        by_waiting = {each["waiting"]: each["nanoseconds"] for each in those}
+        last = f"{those[-1]['nanoseconds'] / those[0]['nanoseconds']:.2f}" if len(those) > 1 else "–"
+        lines.append(f"| {name} | " + " | ".join(
+            f"{by_waiting[n]:.0f} ns" if n in by_waiting else "–" for n in columns) + f" | {last} |")
+    text = "\n".join(lines) + "\n\n"
+    by_clients = [each for each in results["points"] if each["clients"] != 1000]
+    if by_clients:
+        text += (f"{by_clients[0]['waiting']:,} names of " + ", ".join(
+            f"{each['clients']:,} clients: {each['nanoseconds']:.0f} ns" for each in by_clients) + ".\n")
+    return text + f"Nanoseconds of processor time an event. {machine_line(results)}.\n"

@@ -22,15 +22,15 @@ counts() {
 }
 
 @test "a cached query's receive and answer" {
-	counts cached cached-any cached-msg
+	counts cached cached-any cached-msg cached-packet
 }
 
 @test "20 queries in one call, and their answers" {
-	counts batch
+	counts batch batch-packet
 }
 
 @test "a query that goes upstream" {
-	counts miss miss-shared
+	counts miss miss-shared miss-packet
 }
 
 @test "a read on a pipe, and an event wait" {
@@ -62,6 +62,7 @@ counts() {
 		nft add table inet bench
 		nft add chain inet bench prerouting '{ type filter hook prerouting priority mangle; }'
 		nft add rule inet bench prerouting udp dport 5353 ct mark set 137
+		export CONNMARK_SOURCE=conntrack
 		LD_PRELOAD=$SHIM "$DRIVERS" cached 10 137 && echo marked
 		CONNMARK_DRY_RUN=yes LD_PRELOAD=$SHIM "$DRIVERS" cached 10 137
 	SCRIPT

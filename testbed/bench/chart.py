@@ -63,9 +63,9 @@ def load_chart(results):
     cells = [(cell, [row for row in figures.rows(cell) if row["against"] == "bare" and row["name"] != "bare"])
              for cell in results["cells"]]
     cells = [(cell, rows) for cell, rows in cells if rows]
-    left, top, lane = 210, 70, 18
+    left, top, lane = 280, 70, 18
     heights = [lane * len(rows) + 10 for _, rows in cells]
-    page = Page(860, top + sum(heights) + 70)
+    page = Page(920, top + sum(heights) + 70)
     values = [value for _, rows in cells for row in rows for value in (row["first"], row["third"])] or [1]
     low, high = min(0.96, *values) - 0.01, max(1.12, *values) + 0.02
     right = page.width - 70
@@ -90,8 +90,7 @@ def load_chart(results):
         threads = f"{cell['threads']} thread{'s' if cell['threads'] > 1 else ''}"
         page.line((20, y), (right + 50, y), GRID)
         page.text((20, y + height / 2 + 4), f"{figures.SHOWN[cell['resolver']]}, {cell['names']}")
-        page.text((left - 8, y + height / 2 + 4 + (lane if len(figures.SHOWN[cell['resolver']]) > 12 else 0) * 0.7),
-                  threads if cell["resolver"] != "dnsmasq" else "", "end")
+        page.text((left - 12, y + height / 2 + 4), threads if cell["resolver"] != "dnsmasq" else "", "end")
         for number, row in enumerate(rows):
             middle, colour = y + 5 + lane * (number + 0.5), COLOURS[row["name"]]
             if row["wanted"]:
@@ -111,7 +110,7 @@ def core_chart(results):
     title = "The core: cost of one event while names wait"
     lines = figures.series(results)
     left, top, right, bottom = 70, 50, 560, 380
-    page = Page(860, 450)
+    page = Page(920, 450)
     most = 1.15 * max(each["quartiles"][1] for _, those in lines for each in those)
     least_log, most_log = 3, 6
 

@@ -19,6 +19,7 @@ import plan
 import resolverkit
 from daemons import Daemon, TestbedError, command, wait_until
 from netlab import CLIENT_LINK, Network
+from preload import complaints
 
 BENCH = pathlib.Path(__file__).resolve().parent
 ROOT = BENCH.parent.parent
@@ -227,7 +228,7 @@ class Running:
             if ("libconnmarkshim" in maps) != bool(self.contender.shim):
                 raise Invalid(f"{self.contender.name}: the library is{'' if self.contender.shim else ' not'} "
                               f"wanted in process {pid}, which is otherwise")
-        said = self._daemon.stderr()
+        said = complaints(self._daemon.stderr())
         if "connmarkshim" in said:
             raise Invalid(f"{self.contender.name}: {said[-1000:]}")
 

@@ -238,9 +238,10 @@ static void report(const struct worker *workers)
 		printf("%s\"%s\":%.1f", e ? "," : "", event_names[e],
 		       (double)ns[e] / run.operations);
 	}
-	printf("},\"nanoseconds\":%.1f,\"still_waiting\":%u,\"evicted\":%llu,\"wrong\":%u}\n",
+	printf("},\"nanoseconds\":%.1f,\"still_waiting\":%u,\"evicted\":%llu,\"wrong\":%u,"
+	       "\"bytes\":%zu}\n",
 	       (double)all / run.operations / EVENTS, usage.waiting,
-	       (unsigned long long)usage.evicted, wrong);
+	       (unsigned long long)usage.evicted, wrong, attrib_size(run.capacity));
 }
 
 /* All threads together, each a slice in turn; returns the number of the query after the last. */

@@ -1,0 +1,76 @@
+# What the benchmarks themselves must be: they measure what they say, and notice where there is nothing to measure.
+# No time is asserted. Memory and system calls are.
+
+load helpers
+
+setup() {
+	need_root
+	need_shim
+	[ -x "$REPO/build/bench/upstream" ] || fail "no upstream: make bench-programs"
+	results=$BATS_TEST_TMPDIR/results
+}
+
+# load ARGUMENT...: a short run
+load_bench() {
+	run timeout --kill-after=20 280 "$REPO/testbed/bench/load" --shim "$SHIM" --quick --folder "$results" "$@" 3>&-
+}
+
+# rest RESOLVER: no system call more for a cached query than bare, and at most 2 MiB more when idle
+rest() {
+	load_bench --only-rest --resolver "$1"
+	assert_success
+	run jq -e '.rest[0].calls as $calls
+		| ([$calls.conntrack[]] | add) as $ours | ([$calls.bare[]] | add) as $bare
+		| $bare > 1 and $ours < $bare + 0.05' "$results/load.json"
+	assert_success
+	run jq -e 'def middle: sort | .[length / 2 | floor];
+		.rest[0].idle | (.bare | middle) > 1000 and (.conntrack | middle) - (.bare | middle) <= 2048' \
+		"$results/load.json"
+	assert_success
+}
+
+@test "unbound: system calls of cached queries, memory when idle" {
+	rest unbound
+}
+
+@test "dnsmasq: system calls of cached queries, memory when idle" {
+	rest dnsmasq
+}
+
+@test "BIND: system calls of cached queries, memory when idle" {
+	rest bind
+}
+
+@test "a round of load, with its table and its chart" {
+	load_bench --only-load --resolver dnsmasq
+	assert_success
+	run jq -e '[.cells[] | .samples | .bare, .conntrack, .own] | length == 6 and all(length == 2 and all(.[0] > 0))' \
+		"$results/load.json"
+	assert_success
+	run python3 -c 'import sys, xml.dom.minidom as dom; dom.parse(sys.argv[1])' "$results/load.svg"
+	assert_success
+	run grep -c '^| dnsmasq | 1 | ' "$results/load.md"
+	assert_output 2
+}
+
+@test "a library that marks nothing is not measured" {
+	local quiet=$BATS_TEST_TMPDIR/libconnmarkshim.so
+	echo 'int nothing_here;' | gcc -shared -x c -o "$quiet" -
+	run timeout --kill-after=20 280 "$REPO/testbed/bench/load" --shim "$quiet" --quick --folder "$results" \
+		--only-load --resolver dnsmasq --names uncached 3>&-
+	assert_failure 2
+	assert_output --partial '0 marked packets left'
+}
+
+@test "the core: a thousand and a million names that wait" {
+	local attempt ratio
+	for attempt in 1 2 3; do
+		ratio=$(for waiting in 1000 1000000; do
+			"$REPO/build/bench/core" --waiting "$waiting" --zones 1 --table 1048576
+		done | jq -s 'if all(.wrong == 0 and .still_waiting >= .waiting) then .[1].nanoseconds / .[0].nanoseconds
+			else error("wrong decisions") end')
+		echo "# attempt $attempt: an event costs $ratio times as much"
+		jq -en "$ratio <= 2.5" && return
+	done
+	fail "an event costs $ratio times as much among a million waiting names as among a thousand"
+}

@@ -15,7 +15,7 @@ WANTED = {      # CPU a query against the bare resolver, at most
     **{(resolver, "cached", "packet"): 1.02 for resolver in ("unbound", "dnsmasq", "bind")},
 }
 AGAINST_OWN = 0.80      # dnsmasq under the library, against its own --conntrack
-IDLE_KIB = 2048
+CALLS_SPREAD = 0.05     # event waits that took several queries at once, or none
 ORDER = ("unbound", "bind", "pdns", "dnsmasq")
 SHOWN = {"unbound": "unbound", "bind": "BIND", "pdns": "PowerDNS Recursor", "dnsmasq": "dnsmasq"}
 HEADING = (f"{'resolver':9}{'threads':>8}  {'names':9}{'contender':16}{'CPU/query':>11}{'ratio':>8}"
@@ -75,10 +75,11 @@ def rest_lines(rest):
     bare = rest["calls"]["bare"]
     for name, calls in rest["calls"].items():
         more = {call: count - bare.get(call, 0) for call, count in calls.items()
-                if count - bare.get(call, 0) > 0.01}
+                if count - bare.get(call, 0) > CALLS_SPREAD}
+        more_in_all = sum(calls.values()) - sum(bare.values()) > CALLS_SPREAD
         yield (f"{rest['resolver']:9}{name:16}{sum(calls.values()):7.2f} system calls a cached query"
                + (f", more than bare: {', '.join(f'{call} {count:.2f}' for call, count in more.items())}"
-                  if more else ""))
+                  if more_in_all else ""))
     for name, values in rest["idle"].items():
         yield (f"{rest['resolver']:9}{name:16}{statistics.median(values):7.0f} KiB idle, "
                f"{idle_added(rest, name):+.0f}")

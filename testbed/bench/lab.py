@@ -150,8 +150,11 @@ class Lab:
     def _write_names(self):
         for kind, letter, count in (("probe", "p", 1), ("cached", "c", CACHED_NAMES), ("warm", "w", WARM_NAMES),
                                     ("uncached", "u", FRESH_NAMES)):
-            (self.folder / kind).write_text(
-                "".join(self._name(letter, number) for number in range(count)), encoding="ascii")
+            self.write_names(kind, letter, range(count))
+
+    def write_names(self, kind, letter, numbers):
+        """A file for dnsperf."""
+        (self.folder / kind).write_text("".join(self._name(letter, number) for number in numbers), encoding="ascii")
 
     def start(self, name, namespace, argv, cpus):
         """A program of one of the namespaces, on these processors."""

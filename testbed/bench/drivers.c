@@ -32,6 +32,7 @@
 enum {
 	SERVER_PORT = 5353, /* the firewall's rules name it */
 	BATCH = 20,	    /* as many as BIND takes at once */
+	BATCHES = 5,	    /* ... in a row, when it is busy */
 	SECONDS = 20,	    /* nobody waits longer than this */
 	MESSAGE = 512,
 };
@@ -144,28 +145,57 @@ static void answer_by_message(unsigned i)
 	NEED(sendmsg(d.server, &msg, 0) == n);
 }
 
-static void answer_batch(unsigned i)
-{
-	static uint8_t data[BATCH][MESSAGE];
-	static struct sockaddr_in from[BATCH];
-	static struct iovec iov[BATCH];
+/* The buffers of many messages. */
+static struct {
+	uint8_t data[BATCH][MESSAGE];
+	struct sockaddr_in from[BATCH];
+	struct iovec iov[BATCH];
 	struct mmsghdr vec[BATCH];
+} batch[BATCHES];
 
-	(void)i;
-	memset(vec, 0, sizeof(vec));
+/* 20 queries, which become their answers. */
+static void receive_batch(unsigned b)
+{
+	struct mmsghdr *vec = batch[b].vec;
+
+	memset(vec, 0, sizeof(batch[b].vec));
 	for (unsigned k = 0; k < BATCH; k++) {
-		iov[k] = (struct iovec){data[k], MESSAGE};
-		vec[k].msg_hdr.msg_name = &from[k];
-		vec[k].msg_hdr.msg_namelen = sizeof(from[k]);
-		vec[k].msg_hdr.msg_iov = &iov[k];
+		batch[b].iov[k] = (struct iovec){batch[b].data[k], MESSAGE};
+		vec[k].msg_hdr.msg_name = &batch[b].from[k];
+		vec[k].msg_hdr.msg_namelen = sizeof(batch[b].from[k]);
+		vec[k].msg_hdr.msg_iov = &batch[b].iov[k];
 		vec[k].msg_hdr.msg_iovlen = 1;
 	}
 	NEED(syscall(SYS_recvmmsg, d.server, vec, BATCH, 0, NULL) == BATCH);
 	for (unsigned k = 0; k < BATCH; k++) {
-		data[k][2] = ANSWER;
-		iov[k].iov_len = vec[k].msg_len;
-		NEED(syscall(SYS_sendmmsg, d.server, &vec[k], 1, 0) == 1);
+		batch[b].data[k][2] = ANSWER;
+		batch[b].iov[k].iov_len = vec[k].msg_len;
 	}
+}
+
+static void send_batch(unsigned b, unsigned first, unsigned n)
+{
+	NEED(syscall(SYS_sendmmsg, d.server, batch[b].vec + first, n, 0) == (long)n);
+}
+
+static void answer_batch(unsigned i)
+{
+	(void)i;
+	receive_batch(0);
+	for (unsigned k = 0; k < BATCH; k++)
+		send_batch(0, k, 1);
+}
+
+/* libuv sends one answer between two receives, and the others when nothing more is to be received. */
+static void answer_burst(unsigned i)
+{
+	(void)i;
+	for (unsigned b = 0; b < BATCHES; b++) {
+		receive_batch(b);
+		send_batch(b, 0, 1);
+	}
+	for (unsigned b = 0; b < BATCHES; b++)
+		send_batch(b, 1, BATCH - 1);
 }
 
 /* A client's query comes in, and goes to the upstream; its answer goes back. */
@@ -243,6 +273,7 @@ static const struct mode modes[] = {
 	{"cached-any", answer_by_name, 1, true, false},
 	{"cached-msg", answer_by_message, 1, true, false},
 	{"batch", answer_batch, BATCH, false, false},
+	{"burst", answer_burst, BATCH *BATCHES, false, false},
 	{"miss", miss_connected, 1, false, true},
 	{"miss-shared", miss_shared, 1, false, true},
 	{"pipe", read_pipe, 0, false, false},
@@ -355,7 +386,7 @@ static void set_up(const struct mode *mode, char **argv, const char *mark)
 	socklen_t len = sizeof(d.upstream_at);
 
 	NEED(getsockname(fd, (struct sockaddr *)&d.upstream_at, &len) == 0);
-	d.server = udp(mode->queries == BATCH ? 0 : SOCK_NONBLOCK,
+	d.server = udp(mode->queries > 1 ? 0 : SOCK_NONBLOCK,
 		       mode->any ? INADDR_ANY : INADDR_LOOPBACK, SERVER_PORT);
 	if (mode->step == answer_by_message)
 		NEED(setsockopt(d.server, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) == 0);

@@ -110,9 +110,9 @@ def resident_kib(pids):
 class Lab:
     """Namespaces, rules, upstream and files with names; a context."""
 
-    def __init__(self, one_zone=False):
+    def __init__(self, one_zone=False, outstanding=OUTSTANDING):
         self._undo = contextlib.ExitStack()
-        self._one_zone = one_zone
+        self._one_zone, self.outstanding = one_zone, outstanding
         self.network = Network()
         self.folder = None
 
@@ -239,14 +239,14 @@ class Running:
         """Fill its cache, and let its threads settle."""
         self.lab.load("cached", self.load_cpus, "-n", "2", "-q", "20")
         self.lab.load("warm" if names == "uncached" else names, self.load_cpus, "-l", "0.5",
-                      "-c", str(MARKS), "-q", str(OUTSTANDING))
+                      "-c", str(MARKS), "-q", str(self.lab.outstanding))
 
     def measure(self, names, seconds):
         """A Sample; Invalid where queries were lost, or left with other marks than they must."""
         pids, saved = self.pids(), self.lab.saved_marks()
         before = cpu_nanoseconds(pids)
         completed, lost = self.lab.load(names, self.load_cpus, "-l", str(seconds), "-c", str(MARKS),
-                                              "-q", str(OUTSTANDING))
+                                              "-q", str(self.lab.outstanding))
         spent = cpu_nanoseconds(pids) - before
         self._daemon.check()
         if not completed or lost > completed / 1000:

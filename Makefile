@@ -96,11 +96,13 @@ build/bench/core: testbed/bench/core.c $(PURE_SOURCES) | build/bench
 
 bench-programs: build/bench/drivers build/bench/upstream build/bench/core
 
+BENCHFLAGS ?=
+
 bench:
 	scripts/install-deps bench
 	$(MAKE) all bench-programs
-	testbed/bench/scale
-	testbed/bench/load --growth
+	testbed/bench/scale $(BENCHFLAGS)
+	testbed/bench/load --growth $(BENCHFLAGS)
 
 # ---- fuzzing: libFuzzer with the pure core, ASan and UBSan ----------------------------------------------------------
 

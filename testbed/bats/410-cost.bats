@@ -62,6 +62,26 @@ rest() {
 	assert_output --partial '0 marked packets left'
 }
 
+@test "results find their way into the README" {
+	local copy=$BATS_TEST_TMPDIR/copy
+	mkdir -p "$copy/testbed"
+	cp -r "$REPO/testbed/bench" "$copy/testbed/"
+	cp "$REPO/README.md" "$copy/"
+	load_bench --only-load --resolver dnsmasq --names cached
+	assert_success
+	run "$copy/testbed/bench/publish" "$results"
+	assert_failure 2
+	assert_output --partial 'core.json is not there'
+	run timeout 200 "$REPO/testbed/bench/scale" --quick --folder "$results"
+	assert_success
+	run "$copy/testbed/bench/publish" "$results"
+	assert_success
+	run grep -c -e '^| dnsmasq | 1 | cached |' -e '^| beneath 1 zone, 1 thread |' "$copy/README.md"
+	assert_output 2
+	run cmp "$results/core.svg" "$copy/testbed/bench/results/core.svg"
+	assert_success
+}
+
 @test "the core: a thousand and a million names that wait" {
 	local attempt ratio
 	for attempt in 1 2 3; do

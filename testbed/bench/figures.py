@@ -15,7 +15,7 @@ WANTED = {      # CPU a query against the bare resolver, at most
     **{(resolver, "cached", "packet"): 1.02 for resolver in ("unbound", "dnsmasq", "bind")},
 }
 AGAINST_OWN = 0.80      # dnsmasq under the library, against its own --conntrack
-CALLS_SPREAD = 0.05     # event waits that took several queries at once, or none
+WAITS = ("epoll_wait", "epoll_pwait", "poll", "ppoll", "select", "pselect6")
 ORDER = ("unbound", "bind", "pdns", "dnsmasq")
 SHOWN = {"unbound": "unbound", "bind": "BIND", "pdns": "PowerDNS Recursor", "dnsmasq": "dnsmasq"}
 HEADING = (f"{'resolver':9}{'threads':>8}  {'names':9}{'contender':16}{'CPU/query':>11}{'ratio':>8}"
@@ -72,17 +72,26 @@ def cell_lines(cell):
 
 def rest_lines(rest):
     """Memory and system calls as lines of text."""
-    bare = rest["calls"]["bare"]
     for name, calls in rest["calls"].items():
-        more = {call: count - bare.get(call, 0) for call, count in calls.items()
-                if count - bare.get(call, 0) > CALLS_SPREAD}
-        more_in_all = sum(calls.values()) - sum(bare.values()) > CALLS_SPREAD
-        yield (f"{rest['resolver']:9}{name:16}{sum(calls.values()):7.2f} system calls a cached query"
-               + (f", more than bare: {', '.join(f'{call} {count:.2f}' for call, count in more.items())}"
-                  if more_in_all else ""))
+        query, wait, every = calls_made(calls)
+        yield (f"{rest['resolver']:9}{name:16}{query:7.2f} system calls a cached query, {wait:.2f} more an event wait: "
+               f"{every:.2f} in all")
     for name, values in rest["idle"].items():
         yield (f"{rest['resolver']:9}{name:16}{statistics.median(values):7.0f} KiB idle, "
                f"{idle_added(rest, name):+.0f}")
+
+
+def calls_made(calls):
+    """
+    (calls that did something, a query; calls that found nothing or set up a wait, an event wait; all, a query).
+
+    How often a resolver waits depends on when queries come; what it does for each of them, and for each wait, does not.
+    """
+    waits = sum(calls.get(name, [0])[0] for name in WAITS)
+    all_of_them = sum(count for count, _ in calls.values())
+    failed = sum(failures for _, failures in calls.values())
+    control = calls.get("epoll_ctl", [0])[0]
+    return all_of_them - waits - failed - control, (failed + control) / waits, all_of_them
 
 
 def idle_added(rest, name):
@@ -149,10 +158,11 @@ def _rest(results):
         added = [(SHOWN[rest["resolver"]], idle_added(rest, "conntrack")) for rest in results["rest"]]
         text += ("Memory added to an idle resolver: "
                  + ", ".join(f"{name} {kib / 1024:.1f} MiB" for name, kib in added) + ".\n")
-        calls = [(SHOWN[rest["resolver"]], sum(rest["calls"]["conntrack"].values()),
-                  sum(rest["calls"]["bare"].values())) for rest in results["rest"]]
-        text += ("System calls a cached query, under the library and bare: "
-                 + ", ".join(f"{name} {one:.2f} and {bare:.2f}" for name, one, bare in calls) + ".\n")
+        calls = [(SHOWN[rest["resolver"]], *(calls_made(rest["calls"][name]) for name in ("conntrack", "bare")))
+                 for rest in results["rest"]]
+        text += ("System calls for a cached query (and for each event wait besides), under the library and bare: "
+                 + ", ".join(f"{name} {ours[0]:.2f} ({ours[1]:.2f}) and {bare[0]:.2f} ({bare[1]:.2f})"
+                             for name, ours, bare in calls) + ".\n")
     for grown in results["growth"]:
         resident = grown["resident"]
         more = [one - bare for one, bare in zip(resident["conntrack"], resident["bare"])]

@@ -33,6 +33,7 @@ ZONES = 1000
 TOP = ("com", "net", "org", "info", "biz")  # no names that resolvers answer by themselves
 TTL = 3600
 OUTSTANDING = 100
+TRACED_RATE = 500       # queries a second: each finds a resolver that waits for it, also under strace
 
 
 class Invalid(TestbedError):
@@ -264,7 +265,7 @@ class Running:
             raise Invalid(f"{self.contender.name}: {completed} queries, {marked} marked packets left")
 
     def system_calls(self, queries):
-        """{name: calls a query} for cached queries that come one at a time."""
+        """{name: [calls a query, those of them that failed]} for cached queries that come one at a time."""
         out = self._setting.folder / "strace"
         argv = ["strace", "-f", "-c", "-o", str(out)]
         for pid in self.pids():
@@ -274,15 +275,16 @@ class Running:
         try:
             tracer.stderr.readline()        # 'attached': from then on every call counts
             self._await_tracer(tracer.pid)
-            before = self.lab.load("cached", self.load_cpus, "-n", str(queries // CACHED_NAMES), "-q", "1", "-c", "1")
+            answered = self.lab.load("cached", self.load_cpus, "-n", str(queries // CACHED_NAMES), "-q", "1", "-c", "1",
+                                     "-Q", str(TRACED_RATE))[0]
         finally:
             tracer.terminate()
             tracer.communicate(timeout=20)
         calls = {}
         for line in out.read_text(encoding="ascii").splitlines():
-            found = re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", line)
-            if found and found[2] != "total":
-                calls[found[2]] = int(found[1]) / before[0]
+            found = re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:(\d+)\s+)?(\w+)$", line)
+            if found and found[3] != "total":
+                calls[found[3]] = [int(count or 0) / answered for count in (found[1], found[2])]
         if not calls:
             raise Invalid("strace counted nothing")
         return calls

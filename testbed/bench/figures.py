@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import statistics
+import textwrap
 
 WANTED = {      # CPU a query against the bare resolver, at most
     ("unbound", "uncached", "conntrack"): 1.10, ("dnsmasq", "uncached", "conntrack"): 1.10,
@@ -121,10 +122,13 @@ def machine_line(results):
     return f"{where['cpu']}, {where['cpus']} processors, Linux {where['kernel']}"
 
 
-def _ratio(row, wide=True):
-    if not row:
-        return "–"
-    return f"{row['ratio']:.3f}" + (f" ({row['first']:.3f} – {row['third']:.3f})" if wide else "")
+def _ratio(row):
+    return f"{row['ratio']:.3f} ({row['first']:.3f} – {row['third']:.3f})" if row else "–"
+
+
+def _folded(sentences):
+    """Paragraphs of the README's width."""
+    return "".join(textwrap.fill(sentence, 120, break_on_hyphens=False) + "\n" for sentence in sentences)
 
 
 def load_table(results):
@@ -136,39 +140,47 @@ def load_table(results):
         lines.append(f"| {SHOWN[cell['resolver']]} | {cell['threads']} | {cell['names']} | "
                      f"{against_bare['bare']['nanoseconds'] / 1000:.2f} µs | "
                      + " | ".join(_ratio(against_bare.get(name)) for name in ("conntrack", "packet", "own")) + " |")
-    text = "\n".join(lines) + "\n\n"
     rounds = [len(cell["samples"]["bare"]) for cell in results["cells"]]
-    if rounds:
-        text += f"Ratios to the bare resolver: medians of {min(rounds)} rounds, and quartiles. {machine_line(results)}.\n"
-    return text + _against_own(results) + _rest(results)
+    measured = [f"Ratios to the bare resolver: medians of {min(rounds)} rounds, and quartiles. {machine_line(results)}."] \
+        if rounds else []
+    return "\n".join(lines) + "\n\n" + _folded([" ".join(
+        [*measured, *_against_own(results), *_idle(results), *_calls(results), *_growth(results)])])
 
 
 def _against_own(results):
-    text = ""
     for cell in results["cells"]:
         for row in rows(cell):
             if row["against"] == "own" and row["name"] == "conntrack" and cell["names"] == "uncached":
-                text += (f"dnsmasq under the library against dnsmasq `--conntrack`, uncached: {_ratio(row)}.\n")
-    return text
+                yield f"dnsmasq under the library against dnsmasq `--conntrack`, uncached: {_ratio(row)}."
 
 
-def _rest(results):
-    text = ""
-    if results["rest"]:
-        added = [(SHOWN[rest["resolver"]], idle_added(rest, "conntrack")) for rest in results["rest"]]
-        text += ("Memory added to an idle resolver: "
-                 + ", ".join(f"{name} {kib / 1024:.1f} MiB" for name, kib in added) + ".\n")
-        calls = [(SHOWN[rest["resolver"]], *(calls_made(rest["calls"][name]) for name in ("conntrack", "bare")))
-                 for rest in results["rest"]]
-        text += ("System calls for a cached query (and for each event wait besides), under the library and bare: "
-                 + ", ".join(f"{name} {ours[0]:.2f} ({ours[1]:.2f}) and {bare[0]:.2f} ({bare[1]:.2f})"
-                             for name, ours, bare in calls) + ".\n")
-    for grown in results["growth"]:
-        resident = grown["resident"]
-        more = [one - bare for one, bare in zip(resident["conntrack"], resident["bare"])]
-        text += (f"{SHOWN[grown['resolver']]}: memory more than bare after 1 and {len(more)} million queries: "
-                 f"{more[0] / 1024:.1f} and {more[-1] / 1024:.1f} MiB.\n")
-    return text
+def _idle(results):
+    added = [f"{SHOWN[rest['resolver']]} {idle_added(rest, 'conntrack') / 1024:.1f}" for rest in results["rest"]]
+    if added:
+        yield f"MiB of memory added to an idle resolver: {', '.join(added)}."
+
+
+def _calls(results):
+    calls = []
+    for rest in results["rest"]:
+        ours, bare = (calls_made(rest["calls"][name]) for name in ("conntrack", "bare"))
+        calls.append(f"{SHOWN[rest['resolver']]} {ours[0]:.2f} ({ours[1]:.2f}) and {bare[0]:.2f} ({bare[1]:.2f})")
+    if calls:
+        yield ("System calls for a cached query (and for each event wait besides), under the library and bare: "
+               f"{', '.join(calls)}.")
+
+
+def _growth(results):
+    grown = []
+    for each in results["growth"]:
+        bare = each["resident"]["bare"]
+        more = [(ours - alone) / 1024 for ours, alone in zip(each["resident"]["conntrack"], bare)]
+        still = " (its own cache still grows)" if bare[-1] > 1.1 * bare[0] else ""
+        grown.append(f"{SHOWN[each['resolver']]} {more[0]:.1f} and {more[-1]:.1f}{still}")
+    if grown:
+        millions = len(results["growth"][0]["resident"]["bare"])
+        yield (f"MiB more than bare after 1 and {millions} million queries, a quarter of them for new names: "
+               f"{', '.join(grown)}.")
 
 
 # ---- the core ----
@@ -189,16 +201,16 @@ def series(results):
 def core_table(results):
     """Nanoseconds an event, by names waiting."""
     columns = sorted({each["waiting"] for each in results["points"] if each["clients"] == 1000})
-    lines = ["| names | " + " | ".join(f"{n:,} waiting" for n in columns) + " | last to first |",
+    lines = ["| names that wait | " + " | ".join(f"{n:,}" for n in columns) + " | most to fewest |",
              "|---|" + "---|" * (len(columns) + 1)]
     for name, those in series(results):
         by_waiting = {each["waiting"]: each["nanoseconds"] for each in those}
         last = f"{those[-1]['nanoseconds'] / those[0]['nanoseconds']:.2f}" if len(those) > 1 else "–"
         lines.append(f"| {name} | " + " | ".join(
             f"{by_waiting[n]:.0f} ns" if n in by_waiting else "–" for n in columns) + f" | {last} |")
-    text = "\n".join(lines) + "\n\n"
-    by_clients = [each for each in results["points"] if each["clients"] != 1000]
-    if by_clients:
-        text += (f"{by_clients[0]['waiting']:,} names of " + ", ".join(
-            f"{each['clients']:,} clients: {each['nanoseconds']:.0f} ns" for each in by_clients) + ".\n")
-    return text + f"Nanoseconds of processor time an event. {machine_line(results)}.\n"
+    by_clients = ", ".join(f"{each['clients']:,} client{'s' if each['clients'] > 1 else ''} {each['nanoseconds']:.0f} ns"
+                           for each in results["points"] if each["clients"] != 1000)
+    waiting = next((each["waiting"] for each in results["points"] if each["clients"] != 1000), 0)
+    return "\n".join(lines) + "\n\n" + _folded([
+        "Nanoseconds that an event takes its thread, medians; the table has room for a million names, but in the last line. "
+        + (f"{waiting:,} names of {by_clients}. " if by_clients else "") + f"{machine_line(results)}."])

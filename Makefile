@@ -15,6 +15,7 @@ VERSION = 0.1.0
 PREFIX ?= /usr/local
 SBINDIR = $(PREFIX)/sbin
 LIBDIR = $(PREFIX)/lib/connmarkshim
+DATADIR = $(PREFIX)/share/connmarkshim
 MANDIR = $(PREFIX)/share/man
 DOCDIR = $(PREFIX)/share/doc/connmarkshim
 
@@ -39,7 +40,7 @@ OBJECTS = $(PURE:%=build/shim/%.o) $(SHELL_SIDE:%=build/shim/%.o)
 
 UNIT_TESTS = $(notdir $(basename $(wildcard testbed/unit/test_*.c)))
 FUZZERS = $(notdir $(basename $(wildcard testbed/fuzz/fuzz_*.c)))
-SCRIPTS = scripts/connmark-run scripts/install-deps
+COMMANDS = $(notdir $(filter-out %.c %.h,$(wildcard scripts/connmark-*)))
 
 .PHONY: all clean lint unit test tested matrix bench demo install uninstall fuzz programs bench-programs
 .DELETE_ON_ERROR:
@@ -141,21 +142,28 @@ demo:
 
 install: all
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8 \
-		$(DESTDIR)$(DOCDIR)
+		$(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)
+	install -m 0644 scripts/lib/*.bash $(DESTDIR)$(DATADIR)/
 	install -m 0644 build/libconnmarkshim.so $(DESTDIR)$(LIBDIR)/
-	sed -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' scripts/connmark-run \
-		> $(DESTDIR)$(SBINDIR)/connmark-run
-	chmod 0755 $(DESTDIR)$(SBINDIR)/connmark-run
-	install -m 0644 man/connmarkshim.7 $(DESTDIR)$(MANDIR)/man7/
-	sed -e 's|/usr/local/sbin|$(SBINDIR)|g' man/connmark-run.8 > $(DESTDIR)$(MANDIR)/man8/connmark-run.8
-	chmod 0644 $(DESTDIR)$(MANDIR)/man8/connmark-run.8
+	for name in $(COMMANDS); do \
+		sed -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@DATADIR@|$(DATADIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
+			scripts/$$name > $(DESTDIR)$(SBINDIR)/$$name && \
+		chmod 0755 $(DESTDIR)$(SBINDIR)/$$name || exit 1; \
+	done
+	install -m 0644 man/*.7 $(DESTDIR)$(MANDIR)/man7/
+	for page in man/*.8; do \
+		sed -e 's|/usr/local/sbin|$(SBINDIR)|g' $$page > $(DESTDIR)$(MANDIR)/man8/$${page##*/} && \
+		chmod 0644 $(DESTDIR)$(MANDIR)/man8/$${page##*/} || exit 1; \
+	done
 	install -m 0644 README.md LICENSE $(DESTDIR)$(DOCDIR)/
 
 uninstall:
-	rm -f $(DESTDIR)$(LIBDIR)/libconnmarkshim.so $(DESTDIR)$(SBINDIR)/connmark-run \
-		$(DESTDIR)$(MANDIR)/man7/connmarkshim.7 $(DESTDIR)$(MANDIR)/man8/connmark-run.8 \
+	rm -f $(DESTDIR)$(LIBDIR)/libconnmarkshim.so $(COMMANDS:%=$(DESTDIR)$(SBINDIR)/%) \
+		$(patsubst scripts/lib/%,$(DESTDIR)$(DATADIR)/%,$(wildcard scripts/lib/*)) \
+		$(patsubst man/%,$(DESTDIR)$(MANDIR)/man7/%,$(wildcard man/*.7)) \
+		$(patsubst man/%,$(DESTDIR)$(MANDIR)/man8/%,$(wildcard man/*.8)) \
 		$(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/LICENSE
-	rmdir $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DOCDIR) 2>/dev/null || true
+	rmdir $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DATADIR) $(DESTDIR)$(DOCDIR) 2>/dev/null || true
 
 clean:
 	rm -rf build

@@ -21,7 +21,7 @@ setup_file() {
 	# The same library where a user without access to the source tree can load it.
 	cp "$library" "$specimens/libconnmarkshim.so"
 	export public_library=$specimens/libconnmarkshim.so
-	cp "$connmark_run" "$specimens/connmark-run"
+	cp -r "$connmark_run" "${connmark_run%/*}/lib" "$specimens/"
 }
 
 setup() {
@@ -90,6 +90,9 @@ assert_refused() {
 	mkdir -p "$BATS_TEST_TMPDIR/alone"
 	cp "$connmark_run" "$BATS_TEST_TMPDIR/alone/"
 	run "$BATS_TEST_TMPDIR/alone/connmark-run" true
+	assert_refused preflight.bash 'was not found' 'make install'
+	cp -r "${connmark_run%/*}/lib" "$BATS_TEST_TMPDIR/alone/"
+	run "$BATS_TEST_TMPDIR/alone/connmark-run" true
 	assert_refused libconnmarkshim.so 'was not found' 'run make'
 }
 
@@ -115,7 +118,7 @@ assert_refused() {
 @test "the library is found in the build tree, and then where it was installed" {
 	local tree=$BATS_TEST_TMPDIR/tree
 	mkdir -p "$tree/scripts" "$tree/lib/connmarkshim" "$tree/build"
-	cp "$connmark_run" "$tree/scripts/"
+	cp -r "$connmark_run" "${connmark_run%/*}/lib" "$tree/scripts/"
 	cp "$library" "$tree/lib/connmarkshim/"
 	run "$tree/scripts/connmark-run" --check true
 	assert_success

@@ -114,6 +114,13 @@ class Run:
                               at_least <= record["witness"]["packets"] <= record["logged"])
         return record
 
+    def stand(self):
+        """Upstream and resolver, ready for what somebody else does with them; returns the resolver."""
+        self._upstreams()
+        resolver = self._resolver()
+        self._probe()
+        return resolver
+
     def _collect(self, record, upstreams, flow_watch):
         """The programs' results, and what they mean together."""
         record["witness"] = self._result("witness")

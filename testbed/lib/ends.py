@@ -63,9 +63,12 @@ class Ends:
             raise resolverkit.Unsupported("no name server of the tree speaks TLS")
         if self._signed and not self.recursing:
             raise resolverkit.Unsupported("the signed tree is for resolvers that recurse")
-        preload = [f"LD_PRELOAD={self._shim}"] if self._shim else []
         less = ",".join(f"-{name}" for name in self._options.without_capability)
         bounded = ["setpriv", "--bounding-set", less] if less else []
+        if self._shim and self._options.confine:        # the unit's drop-in is what preloads
+            return [BIN / "confine.py", *self._options.confine, "--", *bounded, "env", *self._options.env,
+                    *resolverkit.load(self._options.resolver).command(self.setting)]
+        preload = [f"LD_PRELOAD={self._shim}"] if self._shim else []
         return [*bounded, "env", *self._options.env, *preload,
                 *resolverkit.load(self._options.resolver).command(self.setting)]
 

@@ -1,0 +1,523 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# connmark-check: set-ups that work, and the same broken on purpose in one place; the finding must name the cause and
+# the remedy, and the remedy, where it is a command, must mend it.
+#
+# shellcheck disable=SC2030,SC2031,SC2154 # stage.bash sets what `stage` says; each test is a subshell of its own, and meant to be
+
+load helpers
+load stage
+
+setup_file() {
+	export specimens=$BATS_FILE_TMPDIR
+	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR"
+	echo 'int main(void) { return 0; }' >"$specimens/true.c"
+	echo '#include <unistd.h>
+int main(void) { pause(); return 0; }' >"$specimens/pause.c"
+}
+
+setup() {
+	need_root
+	need_shim
+	unset "${!CONNMARK_@}"
+}
+
+teardown() {
+	stage_down
+}
+
+# check ARGUMENT...: the report for a person, in $output, and as JSON; `found` looks into both.
+check() {
+	report=$BATS_TEST_TMPDIR/report.json
+	timeout 60 "$REPO/scripts/connmark-check" --library "$SHIM" --json "$@" >"$report" || true
+	/usr/bin/python3 -m json.tool "$report" >"$report.pretty" || fail "no JSON: $(cat "$report")"
+	told=$BATS_TEST_TMPDIR/told
+	run timeout 60 "$REPO/scripts/connmark-check" --library "$SHIM" "$@"
+	printf '%s\n' "$output" >"$told"
+}
+
+# found LEVEL ID FINDING [REMEDY]: such a finding is in both reports; the texts are regular expressions.
+found() {
+	jq -e --arg level "$1" --arg id "$2" --arg finding "$3" --arg remedy "${4-}" '
+		.findings[] | select(.level == $level and .id == $id and (.finding | test($finding)) and
+			(.remedy | test($remedy)))' "$report" >/dev/null ||
+		fail "no $1 $2 '$3' '${4-}' in: $(cat "$report.pretty")"
+	grep -qE -- "$2 +.*${3#^}" "$told" || fail "no $2 '$3' in: $(cat "$told")"
+}
+
+# no_problem: none, and no warning either
+no_problem() {
+	run jq -r '.findings[] | select(.level == "problem" or .level == "warning")' "$report"
+	assert_output ''
+}
+
+# sole_problem ID: this one and no other
+sole_problem() {
+	run jq -r '[.findings[] | select(.level == "problem") | .id] | unique | join(" ")' "$report"
+	assert_output "$1"
+}
+
+# remedy_of ID: the commands that the finding says to type
+remedy_of() {
+	jq -r --arg id "$1" '[.findings[] | select(.id == $id and .level != "ok")][0].remedy' "$report"
+}
+
+# ---- usage
+
+@test "--help, --version, wrong usage" {
+	run "$REPO/scripts/connmark-check" --help
+	assert_success
+	assert_line --index 0 'Usage: connmark-check [options] [RESOLVER | --pid PID]'
+	run "$REPO/scripts/connmark-check" --version
+	assert_success
+	run "$REPO/scripts/connmark-check" --pdi 1
+	assert_failure 64
+	assert_output 'connmark-check: --pdi: there is no such option; see connmark-check --help'
+	run "$REPO/scripts/connmark-check" --pid 0x1
+	assert_failure 64
+	assert_output 'connmark-check: --pid 0x1: it is not a process number; see connmark-check --help'
+	run "$REPO/scripts/connmark-check" --pid 4194305
+	assert_failure 64
+	assert_output --partial 'there is no such process'
+	run "$REPO/scripts/connmark-check" unbound --pid 1
+	assert_failure 64
+	run "$REPO/scripts/connmark-check" --pid
+	assert_failure 64
+}
+
+# ---- programs
+
+@test "each resolver of the testbed works, and is known; the calls it imports are those that nm finds" {
+	local resolver calls
+	for resolver in unbound named dnsmasq kresd pdns_recursor stubby; do
+		check "$resolver"
+		assert_success
+		found ok known "^$resolver is one of the resolvers"
+		no_problem
+	done
+	for resolver in smartdns dnsdist; do
+		check "$resolver"
+		assert_failure 1
+		found warning known 'from one UDP socket' '--zone-orig mark'
+	done
+
+	calls=$(comm -12 <(nm -D --defined-only "$SHIM" | awk '{ print $3 }' | sort -u) \
+		<({ ldd /usr/sbin/unbound | awk '$3 ~ /^\// { print $3 }'; echo /usr/sbin/unbound; } | grep -v '/libc\.so' |
+			xargs -n 1 nm -D --undefined-only | awk '{ print $2 }' | sed 's/@.*//' | sort -u) | wc -l)
+	check unbound
+	found ok calls "import $calls of the $(nm -D --defined-only "$SHIM" | wc -l) calls .*sendmsg"
+}
+
+@test "a static binary, a Go binary, a binary for another machine" {
+	gcc -static -o "$specimens/static" "$specimens/true.c"
+	check "$specimens/static"
+	assert_failure 2
+	found problem program 'statically linked' 'dynamically linked'
+
+	printf '__asm__(".section .go.buildinfo,\\"a\\",@progbits\\n.long 1\\n.previous");int main(void){return 0;}' \
+		>"$specimens/go.c"
+	gcc -o "$specimens/go" "$specimens/go.c"
+	check "$specimens/go"
+	assert_failure 2
+	found problem program 'it is a Go program' 'not written in Go'
+
+	cp /bin/true "$specimens/mips"
+	printf '\010\000' | dd of="$specimens/mips" bs=1 seek=18 conv=notrunc status=none
+	check "$specimens/mips"
+	assert_failure 2
+	found problem program 'for 64-bit little-endian MIPS' 'build the library for it'
+}
+
+@test "a real Go resolver out of Debian: connmark-check and connmark-run name the cause" {
+	local folder=$REPO/build/cache/dnss
+	/usr/bin/python3 -c "import sys; sys.path.insert(0, '$REPO/testbed/lib'); import unpacked
+unpacked.package('dnss')"
+	check "$folder/usr/bin/dnss"
+	assert_failure 2
+	found problem program 'it is a Go program' 'not written in Go'
+	run "$REPO/scripts/connmark-run" --library "$SHIM" "$folder/usr/bin/dnss"
+	assert_failure 2
+	assert_output --partial 'it is a Go program'
+}
+
+@test "file capabilities and set-user-ID bits: a warning for root, a problem for another user" {
+	install -m 755 /bin/true "$specimens/capable"
+	setcap cap_net_bind_service+ep "$specimens/capable"
+	check "$specimens/capable"
+	found warning secure-execution 'it has file capabilities' "setcap -r $specimens/capable"
+
+	# Where the library and the script can be read by others.
+	cp -r "$REPO/scripts/connmark-check" "$REPO/scripts/lib" "$SHIM" "$specimens/"
+	run setpriv --reuid nobody --regid nogroup --clear-groups "$specimens/connmark-check" \
+		--library "$specimens/libconnmarkshim.so" "$specimens/capable"
+	assert_failure 2
+	assert_output --partial 'it has file capabilities, and so its loader ignores LD_PRELOAD'
+	assert_output --partial "setcap -r $specimens/capable"
+
+	install -m 4755 -o nobody /bin/true "$specimens/setuid"
+	check "$specimens/setuid"
+	assert_failure 2
+	found problem secure-execution 'set-user-ID' "chmod ug-s $specimens/setuid"
+}
+
+@test "a program that sends nothing; a program that is none; a bad variable; no library" {
+	gcc -o "$specimens/quiet" "$specimens/pause.c"
+	check "$specimens/quiet"
+	found problem calls 'neither it nor its libraries import any call'
+	check "$specimens/absent"
+	assert_failure 2
+	found problem program 'there is no such file' 'install the resolver'
+	export CONNMARK_MASK=zz
+	check unbound
+	assert_failure 2
+	found problem variables "CONNMARK_MASK='zz' is refused" 'correct the variable'
+	unset CONNMARK_MASK
+	run "$REPO/scripts/connmark-check" --library "$specimens/absent.so" --json unbound
+	assert_failure 2
+	assert_output --partial 'the library is not a readable file'
+}
+
+@test "JSON holds whatever bytes a name has" {
+	local name
+	name=$specimens/$'a"b\\c\td\001\xff\xc3\xa9\ne'
+	cp /bin/true "$name"
+	run "$REPO/scripts/connmark-check" --library "$SHIM" --json "$name"
+	printf '%s' "$output" | /usr/bin/python3 -c '
+import json, sys
+target = json.load(sys.stdin.buffer)["findings"][0]["target"]
+assert target.endswith("a\"b\\c\td\x01" + "\ufffd" * 3 + "\ne"), ascii(target)'
+	name=$specimens/$'caf\xc3\xa9'
+	cp /bin/true "$name"
+	run "$REPO/scripts/connmark-check" --library "$SHIM" --json "$name"
+	printf '%s' "$output" | /usr/bin/python3 -c '
+import json, sys
+assert json.load(sys.stdin.buffer)["findings"][0]["target"].endswith("caf\u00e9")'
+}
+
+# ---- a running resolver: works as it should
+
+@test "a resolver that works, with the rules of iptables" {
+	stage --resolver unbound --shim "$SHIM"
+	ask 100
+	check --pid "$resolver_pid"
+	assert_success
+	no_problem
+	found ok library "in its memory: $SHIM"
+	found ok capability 'effective in 2 of 2 threads'
+	found ok rule-set 'IPv4, iptables: -t mangle -A PREROUTING -s 192.168.111.137/32 .*and 39 more'
+	found ok rule-set 'IPv6, iptables: '
+	found ok rule-save 'IPv4, iptables'
+	found ok rule-restore 'IPv4, iptables'
+	found ok rule-output 'IPv4, iptables: -t mangle -A OUTPUT'
+	# One of them is the probe, which has no mark.
+	found ok client-flows '^100 of 101 flows'
+	found ok upstream-flows '^100 of 101 flows'
+	found ok seccomp 'no filter'
+	run jq -r .verdict "$report"
+	assert_output works
+}
+
+@test "a resolver that works, with the rules of nft; in a zone of its own" {
+	stage --resolver dnsmasq --shim "$SHIM" --rules nft-ct --client-zone 7 --env CONNMARK_ZONE=7
+	ask 50
+	check --pid "$resolver_pid"
+	assert_success
+	no_problem
+	found ok rule-set 'IPv4, nft: inet connmark prerouting: .*ct mark set ip saddr map'
+	found ok rule-set 'IPv6, nft: '
+	found ok rule-output 'IPv6, nft: inet connmark output: '
+	found ok zone 'in zone 7'
+	found ok client-flows '^50 of 51 flows'
+	found ok variables 'CONNMARK_ZONE=7'
+}
+
+@test "the counters of connmark-stat go into the report" {
+	mkdir -p "$BATS_TEST_TMPDIR/tree/build" "$BATS_TEST_TMPDIR/bin"
+	cp -r "$REPO/scripts" "$BATS_TEST_TMPDIR/tree/"
+	# shellcheck disable=SC2016 # expanded by that script
+	printf '#!/bin/sh\n[ "$1 $3" = "--pid --json" ] && echo "{\\"pid\\": $2}"\n' >"$BATS_TEST_TMPDIR/bin/connmark-stat"
+	chmod 755 "$BATS_TEST_TMPDIR/bin/connmark-stat"
+	LD_PRELOAD=$SHIM sleep 60 3>&- &
+	started=$!
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH run "$BATS_TEST_TMPDIR/tree/scripts/connmark-check" --library "$SHIM" --json \
+		--pid "$started"
+	kill "$started"
+	assert_equal "$(jq .counters.pid <<<"$output")" "$started"
+}
+
+@test "without an argument: every process that has the library, or the rules alone" {
+	stage --resolver unbound --shim "$SHIM"
+	check
+	found ok library "in its memory: $SHIM"
+	run jq -r '.findings[].target' "$report"
+	assert_line "unbound (process $resolver_pid)"
+}
+
+# ---- a running resolver: broken
+
+# in_resolver COMMAND...: in its network namespace
+in_resolver() {
+	ip netns exec "$resolver_ns" "$@"
+}
+
+@test "missing: each of the four rules of iptables; what the finding says to type mends it" {
+	local number id
+	stage --resolver unbound --shim "$SHIM"
+	ask 20
+	in_resolver ip6tables -t mangle -F
+	check --pid "$resolver_pid"
+	assert_failure 2
+	found problem rule-set 'IPv6: no rule marks the clients' 'ip6tables -t mangle -A PREROUTING'
+	found problem rule-output 'IPv6: no rule saves' 'ip6tables -t mangle -A OUTPUT'
+
+	# Of IPv4, in the place of forty rules one.
+	in_resolver iptables -t mangle -F
+	in_resolver iptables -t mangle -A PREROUTING -m mark --mark 0 -s 192.168.111.137 -j MARK --set-mark 137
+	in_resolver iptables -t mangle -A PREROUTING -j CONNMARK --save-mark
+	in_resolver ip6tables-restore <<-'END'
+		*mangle
+		-A PREROUTING -j CONNMARK --restore-mark
+		-A PREROUTING -m mark --mark 0 -s fd00::1 -j MARK --set-mark 137
+		-A PREROUTING -j CONNMARK --save-mark
+		-A OUTPUT -m mark ! --mark 0 -j CONNMARK --save-mark
+		COMMIT
+	END
+	check --pid "$resolver_pid"
+	assert_failure 2
+	sole_problem rule-output
+	found problem rule-output 'IPv4: no rule saves the mark of what leaves in OUTPUT' '^iptables -t mangle -A OUTPUT'
+	found warning rule-restore 'IPv4: no rule restores the mark' '^iptables -t mangle -I PREROUTING'
+	for id in rule-output rule-restore; do
+		# shellcheck disable=SC2046 # words
+		in_resolver $(remedy_of "$id")
+	done
+	check --pid "$resolver_pid"
+	assert_success
+	no_problem
+
+	for number in 3 2; do # save, set
+		in_resolver iptables -t mangle -D PREROUTING "$number"
+	done
+	check --pid "$resolver_pid"
+	assert_failure 2
+	found problem rule-set 'IPv4: no rule marks the clients in PREROUTING' 'PREROUTING .*-s CLIENT -j MARK --set-mark N'
+	sole_problem rule-set
+
+	in_resolver iptables -t mangle -A PREROUTING -m mark --mark 0 -s 192.168.111.137 -j MARK --set-mark 137
+	check --pid "$resolver_pid"
+	found problem rule-save 'IPv4: no rule saves the clients. mark' '^iptables -t mangle -A PREROUTING -j CONNMARK --save-mark$'
+	# shellcheck disable=SC2046
+	in_resolver $(remedy_of rule-save)
+	check --pid "$resolver_pid"
+	assert_success
+}
+
+@test "rules in the wrong order; rules in chains of the user's own" {
+	stage --resolver unbound --shim "$SHIM"
+	ask 10
+	in_resolver nft flush ruleset
+	for command in iptables-restore ip6tables-restore; do
+		in_resolver $command <<-'END'
+			*mangle
+			:CLIENTS -
+			:OTHERS -
+			-A PREROUTING -j CONNMARK --restore-mark
+			-A PREROUTING -i cli0 -j CLIENTS
+			-A PREROUTING -j CONNMARK --save-mark
+			-A CLIENTS -m mark --mark 0 -j OTHERS
+			-A OTHERS -j MARK --set-mark 7
+			-A OUTPUT -m mark ! --mark 0 -j CONNMARK --save-mark
+			COMMIT
+		END
+	done
+	check --pid "$resolver_pid"
+	assert_success
+	found ok rule-set 'IPv4, iptables: -t mangle -A OTHERS -j MARK'
+
+	in_resolver iptables -t mangle -D PREROUTING -j CONNMARK --save-mark
+	in_resolver iptables -t mangle -I PREROUTING -j CONNMARK --save-mark
+	check --pid "$resolver_pid"
+	assert_failure 2
+	found problem rule-save 'comes before the rule that sets the mark' 'behind that rule'
+}
+
+@test "missing with nft: the rules, and a chain that comes before conntrack" {
+	stage --resolver unbound --shim "$SHIM" --rules nft-ct
+	ask 10
+	in_resolver nft delete chain inet connmark output
+	check --pid "$resolver_pid"
+	assert_failure 2
+	sole_problem rule-output
+	remedy_of rule-output | in_resolver bash -e
+	check --pid "$resolver_pid"
+	assert_success
+
+	in_resolver nft -f - <<-'END'
+		delete chain inet connmark prerouting
+		table inet connmark {
+			chain early { type filter hook prerouting priority raw; ct mark set 5; }
+		}
+	END
+	check --pid "$resolver_pid"
+	assert_failure 2
+	found problem rule-set 'comes before conntrack' 'priority mangle'
+}
+
+@test "notrack: of DNS, not of something else" {
+	local rule
+	stage --resolver unbound --shim "$SHIM"
+	ask 10
+	in_resolver iptables -t raw -A PREROUTING -p udp --dport 5353 -j NOTRACK
+	in_resolver iptables -t raw -A PREROUTING -p udp -m multiport --dports 123,500 -j CT --notrack
+	in_resolver iptables -t raw -A PREROUTING -i lo -j NOTRACK
+	check --pid "$resolver_pid"
+	assert_success
+	for rule in 'PREROUTING -p udp --dport 53 -j NOTRACK' 'PREROUTING -i cli0 -j CT --notrack' \
+		'PREROUTING -p udp -m multiport --dports 53,123 -j CT --notrack' 'OUTPUT -p udp --sport 53 -j NOTRACK'; do
+		# shellcheck disable=SC2086 # words
+		in_resolver iptables -t raw -A $rule
+		check --pid "$resolver_pid"
+		assert_failure 2
+		found problem notrack 'keeps conntrack from seeing the clients: -t raw' 'remove that rule'
+		sole_problem notrack
+		# shellcheck disable=SC2086
+		in_resolver iptables -t raw -D $rule
+	done
+	in_resolver nft -f - <<-'END'
+		table inet bypass { chain c { type filter hook prerouting priority raw; udp dport { 53, 853 } notrack; }; }
+	END
+	check --pid "$resolver_pid"
+	assert_failure 2
+	found problem notrack 'inet bypass c: udp dport'
+}
+
+@test "the wrong zone" {
+	stage --resolver unbound --shim "$SHIM" --client-zone 7
+	ask 10
+	check --pid "$resolver_pid"
+	assert_failure 2
+	found problem zone "in zone 7, and it asks for zone 0" 'CONNMARK_ZONE=7'
+	found problem upstream-flows 'none of the .* flows to upstreams'
+}
+
+@test "missing capability: not kept, not in the bounding set, an ordinary user's" {
+	stage --resolver unbound --shim "$SHIM" --env CONNMARK_KEEP_CAPS=no
+	ask 10
+	check --pid "$resolver_pid"
+	assert_failure 2
+	found problem capability 'missing in 2 of 2 threads: CONNMARK_KEEP_CAPS=no' 'without CONNMARK_KEEP_CAPS'
+	found problem upstream-flows 'none of the'
+	stage_down
+
+	run_shimmed setpriv --bounding-set -net_admin
+	check --pid "$started"
+	assert_failure 2
+	found problem capability 'it is not in the bounding set' 'CapabilityBoundingSet='
+	run setpriv --bounding-set -net_admin "$REPO/scripts/connmark-run" --library "$SHIM" /bin/true
+	assert_failure 2
+	assert_output --partial 'it is not in the bounding set'
+
+	cp "$SHIM" "$specimens/libconnmarkshim.so"
+	SHIM=$specimens/libconnmarkshim.so run_shimmed setpriv --reuid nobody --regid nogroup --clear-groups
+	check --pid "$started"
+	assert_failure 2
+	found problem capability 'an ordinary user \(nobody\)' 'AmbientCapabilities='
+}
+
+# run_shimmed COMMAND...: `sleep` under the library and the command's limits; `started` is its number
+run_shimmed() {
+	"$@" env LD_PRELOAD="$SHIM" sleep 60 3>&- &
+	started=$!
+	processes+=("$started")
+	until grep -qs "$SHIM" "/proc/$started/maps"; do
+		kill -0 "$started" || fail "$* ended"
+		sleep 0.05
+	done
+}
+
+@test "not in its memory: started without it, a static program, a secure execution" {
+	stage --resolver unbound
+	check --pid "$resolver_pid"
+	assert_failure 2
+	found problem library 'the process was started without LD_PRELOAD' 'connmark-run'
+	stage_down
+
+	gcc -static -o "$specimens/pause-static" "$specimens/pause.c"
+	LD_PRELOAD=$SHIM "$specimens/pause-static" 3>&- &
+	processes+=($!)
+	sleep 0.2
+	check --pid "${processes[-1]}"
+	assert_failure 2
+	found problem library 'statically linked' 'dynamically linked'
+
+	gcc -o "$specimens/pause" "$specimens/pause.c"
+	setcap cap_net_bind_service+ep "$specimens/pause"
+	cp "$SHIM" "$specimens/libconnmarkshim.so"
+	setpriv --reuid nobody --regid nogroup --clear-groups env LD_PRELOAD="$specimens/libconnmarkshim.so" \
+		"$specimens/pause" 3>&- &
+	processes+=($!)
+	sleep 0.2
+	check --pid "${processes[-1]}"
+	assert_failure 2
+	found problem library 'secure-execution mode' "setcap -r $specimens/pause"
+
+	LD_PRELOAD=$specimens/gone/libconnmarkshim.so sleep 60 3>&- 2>/dev/null &
+	processes+=($!)
+	sleep 0.2
+	check --pid "${processes[-1]}"
+	found problem library "though LD_PRELOAD was" 'ls -l'
+}
+
+@test "replaced since; dry run; a refused variable; a user namespace" {
+	cp "$SHIM" "$specimens/libconnmarkshim.so"
+	SHIM=$specimens/libconnmarkshim.so CONNMARK_DRY_RUN=yes run_shimmed
+	rm "$specimens/libconnmarkshim.so"
+	check --pid "$started"
+	found warning library 'was replaced since' 'restart it'
+	found warning variables 'CONNMARK_DRY_RUN=yes' 'restart it without'
+
+	CONNMARK_ZONE=65536 run_shimmed
+	check --pid "$started"
+	assert_failure 2
+	found problem variables "CONNMARK_ZONE='65536' is refused" 'correct the variable'
+
+	run_shimmed unshare --user --map-root-user
+	check --pid "$started"
+	found warning user-namespace 'a user namespace of its own' 'PrivateUsers=no'
+}
+
+@test "AppArmor: a profile without net_admin" {
+	local label=$BATS_TEST_TMPDIR/label rules=$BATS_TEST_TMPDIR/local
+	[ -e /etc/apparmor.d/usr.sbin.unbound ] || fail "unbound's profile is not there"
+	stage --resolver unbound --shim "$SHIM"
+	ask 10
+	# The kernel here has no AppArmor: what it would say is laid over what it says, for the check alone.
+	printf '/usr/sbin/unbound (enforce)\n' >"$label"
+	: >"$rules"
+	export resolver_pid label rules
+	confined() {
+		# shellcheck disable=SC2016 # expanded by the inner shell
+		unshare --mount bash -c 'mount --bind "$label" "/proc/$resolver_pid/attr/current" &&
+			mount --bind "$rules" /etc/apparmor.d/local/usr.sbin.unbound && exec "$@"' - \
+			"$REPO/scripts/connmark-check" --library "$SHIM" --pid "$resolver_pid"
+	}
+	run confined
+	assert_failure 2
+	assert_output --regexp 'PROBLEM +apparmor +the profile /usr/sbin/unbound does not allow net_admin'
+	assert_output --partial 'apparmor_parser -r /etc/apparmor.d/usr.sbin.unbound'
+	printf 'capability net_admin,\n' >"$rules"
+	run confined
+	assert_success
+	assert_output --partial 'the profile /usr/sbin/unbound allows net_admin'
+}
+
+@test "another user's view: what could not be seen is no verdict" {
+	stage --resolver unbound --shim "$SHIM"
+	cp -r "$REPO/scripts/connmark-check" "$REPO/scripts/lib" "$SHIM" "$specimens/"
+	run setpriv --reuid nobody --regid nogroup --clear-groups "$specimens/connmark-check" \
+		--library "$specimens/libconnmarkshim.so" --pid "$resolver_pid"
+	assert_failure 3
+	assert_output --partial 'may not be looked into by nobody'
+	assert_output --partial "sudo connmark-check --pid $resolver_pid"
+}

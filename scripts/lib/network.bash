@@ -4,7 +4,7 @@
 # The network that a resolver lives in: is conntrack there, do the rules mark the clients and save the mark of what
 # leaves, and what do conntrack's entries say?
 #
-# Uses `inside`, `own`, `ports` and `serves6`.
+# Uses `inside`, the command that enters the network namespace, and what process.bash found out.
 
 # The commands that make a rule, in the form that the machine already uses.
 rule_command() { # FORM ROLE FAMILY
@@ -14,6 +14,7 @@ rule_command() { # FORM ROLE FAMILY
 	iptables.set) echo "$iptables -t mangle -A PREROUTING -m mark --mark 0 -s CLIENT -j MARK --set-mark N" ;;
 	iptables.save-in) echo "$iptables -t mangle -A PREROUTING -j CONNMARK --save-mark" ;;
 	iptables.restore) echo "$iptables -t mangle -I PREROUTING -j CONNMARK --restore-mark" ;;
+	iptables.restore-behind) echo "$iptables -t mangle -A PREROUTING -j CONNMARK --restore-mark" ;;
 	iptables.save-out) echo "$iptables -t mangle -A OUTPUT -m mark ! --mark 0 -j CONNMARK --save-mark" ;;
 	nft.save-out)
 		echo 'nft add table inet connmark'
@@ -26,6 +27,7 @@ rule_command() { # FORM ROLE FAMILY
 		case $2 in
 		set) echo "nft 'add rule inet connmark prerouting ip${3/4/} saddr CLIENT ct mark set N'" ;;
 		save-in) echo "nft 'add rule inet connmark prerouting meta mark != 0 ct mark set meta mark'" ;;
+		restore-behind) echo "nft 'add rule inet connmark prerouting meta mark set ct mark'" ;;
 		restore) echo "nft 'insert rule inet connmark prerouting meta mark set ct mark'" ;;
 		esac
 		;;
@@ -116,7 +118,7 @@ check_family_rules() { # FAMILY
 
 # Where the clients' packets are marked (and not their connections), that has to be saved, behind it, and restored.
 check_packet_marks() { # FAMILY FORM SETTING SAVE RESTORE
-	local family=$1 form=$2 setting=$3 save=$4 restore=$5 name="IPv$1" last_save first_set
+	local family=$1 form=$2 setting=$3 save=$4 restore=$5 name="IPv$1" last_save last_restore first_set
 	if [[ $setting == *$'\tpacket\t'* && $setting != *$'\tflow\t'* ]]; then
 		last_save=$(cut -f 4 <<<"$save" | sort -n | tail -n 1)
 		first_set=$(awk -F '\t' '$5 == "packet" { print $4 }' <<<"$setting" | sort -n | head -n 1)
@@ -137,9 +139,17 @@ check_packet_marks() { # FAMILY FORM SETTING SAVE RESTORE
 		else
 			finding ok rule-restore "$name, $(form_of "$restore"): $(text_of "$restore")"
 		fi
-	elif [[ ${own[CONNMARK_SOURCE]-} == packet && -z $restore ]]; then
-		finding problem rule-restore "$name: no rule restores the connection's mark in PREROUTING" \
-			"CONNMARK_SOURCE=packet takes the packet's mark, and packets have none" "$(rule_command "$form" restore "$family")"
+	elif [[ $by_packet == yes ]]; then
+		# Behind the rule that marks the connection, or a client's first packet has nothing of it.
+		last_restore=$(cut -f 4 <<<"$restore" | sort -n | tail -n 1)
+		first_set=$(cut -f 4 <<<"$setting" | sort -n | head -n 1)
+		if [[ -z $restore ]] || ((last_restore < ${first_set:-0})); then
+			finding problem rule-restore "$name: no rule gives the connection's mark to its packet in PREROUTING" \
+				"marks are taken from the clients' packets, and those have none" \
+				"$(rule_command "$form" restore-behind "$family")"
+		else
+			finding ok rule-restore "$name, $(form_of "$restore"): $(text_of "$restore")"
+		fi
 	fi
 }
 
@@ -202,7 +212,7 @@ check_flows() {
 		[[ $kind == client ]] && zones[$zone]=1
 	done < <(flow_kinds | sort | uniq -c)
 	check_client_flows "${all[client]-0}" "${marked[client]-0}"
-	((${all[client]-0})) && check_zone "$wanted" "${!zones[@]}"
+	((${all[client]-0})) && [[ $by_packet == no ]] && check_zone "$wanted" "${!zones[@]}"
 	check_upstream_flows "${all[upstream]-0}" "${marked[upstream]-0}" "${marked[client]-0}"
 }
 

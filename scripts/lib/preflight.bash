@@ -163,11 +163,26 @@ check_conntrack() {
 			'modprobe nf_conntrack nf_conntrack_netlink, and load the firewall rules that set the marks' || return
 }
 
+# Prints CONNMARK_SOURCE as the library will read it.
+source_of_marks() {
+	local entry source=auto
+	for entry in "${environment[@]}"; do
+		[[ $entry == CONNMARK_SOURCE=* ]] && source=${entry#*=}
+	done
+	echo "$source"
+}
+
 check_capability() {
-	local net_admin=$((1 << 12)) permitted bounding
+	local net_admin=$((1 << 12)) net_raw=$((1 << 13)) permitted bounding source
 	# grep is executed as the resolver will be, so its own set is the one that the resolver will get.
 	permitted=$(grep '^CapPrm:' /proc/self/status) bounding=$(grep '^CapBnd:' /proc/self/status)
 	((0x${permitted##*[[:space:]]} & net_admin)) && return
+	source=$(source_of_marks)
+	if ((0x${permitted##*[[:space:]]} & net_raw)) && [[ $source != conntrack ]]; then
+		[[ $source == packet ]] || warn CAP_NET_ADMIN \
+			"CAP_NET_ADMIN missing, CAP_NET_RAW is there: marks are taken from the clients' packets (CONNMARK_SOURCE=auto)"
+		return 0
+	fi
 	if ! ((0x${bounding##*[[:space:]]} & net_admin)); then
 		refuse CAP_NET_ADMIN 'CAP_NET_ADMIN missing: it is not in the bounding set' \
 			"add it to systemd's CapabilityBoundingSet=, or to the container (--cap-add NET_ADMIN)" || return

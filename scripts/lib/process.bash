@@ -3,12 +3,13 @@
 #
 # A running resolver, as /proc shows it: is the library in it, and may it do what the library needs?
 #
-# Uses `pid`; sets what the checks of the network need: `inside`, `own` (the CONNMARK_ variables it was started with),
-# `ports` (where it serves) and `serves6`.
+# Uses `pid`; sets what the checks of the network need: `own` (the CONNMARK_ variables it was started with), `by_packet`
+# (clients' packets bring the marks, conntrack is not asked), `ports` (where it serves) and `serves6`.
 
 readonly CAP_NET_ADMIN=12 CAP_NET_RAW=13
 
 declare -A own=()
+by_packet=no
 
 # Prints the value of a line of /proc/PID/status.
 status_of() { # FILE NAME
@@ -112,12 +113,17 @@ check_own_variables() {
 
 check_process_capability() {
 	local file tasks=0 lacking=0 effective wanted=CAP_NET_ADMIN bounding permitted
+	by_packet=no
+	[[ ${own[CONNMARK_SOURCE]-} == packet ]] && by_packet=yes
 	for file in "/proc/$pid"/task/*/status; do
 		effective=$(status_of "$file" CapEff)
 		[[ $effective ]] || continue
 		tasks=$((tasks + 1))
 		has_capability "$effective" "$CAP_NET_ADMIN" && continue
-		[[ ${own[CONNMARK_SOURCE]-} == packet ]] && has_capability "$effective" "$CAP_NET_RAW" && continue
+		if has_capability "$effective" "$CAP_NET_RAW" && [[ ${own[CONNMARK_SOURCE]-auto} != conntrack ]]; then
+			by_packet=yes wanted=CAP_NET_RAW
+			continue
+		fi
 		lacking=$((lacking + 1))
 	done
 	if ((tasks == 0)); then
@@ -126,9 +132,14 @@ check_process_capability() {
 	fi
 	if ((lacking == 0)); then
 		finding ok capability "$wanted is effective in $tasks of $tasks threads"
+		if [[ $by_packet == yes && ${own[CONNMARK_SOURCE]-} != packet ]]; then
+			finding note source "it lacks CAP_NET_ADMIN, so it takes marks from the clients' packets (CONNMARK_SOURCE=auto)" \
+				'a rule must restore the mark of the connection to each packet' "$service"
+		fi
 		return
 	fi
 	bounding=$(status_of "/proc/$pid/status" CapBnd) permitted=$(status_of "/proc/$pid/status" CapPrm)
+	wanted=CAP_NET_ADMIN
 	local text="$wanted missing in $lacking of $tasks threads"
 	local means='the kernel lets it neither set marks nor ask conntrack: what it sends leaves unmarked'
 	if ! has_capability "$bounding" "$CAP_NET_ADMIN"; then

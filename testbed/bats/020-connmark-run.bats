@@ -275,7 +275,18 @@ END
 @test "refused: no CAP_NET_ADMIN" {
 	run as_nobody -- /bin/true
 	assert_refused CAP_NET_ADMIN 'CAP_NET_ADMIN missing: a resolver started by nobody' AmbientCapabilities=CAP_NET_ADMIN
+	run setpriv --bounding-set -net_admin,-net_raw "$connmark_run" --library "$library" /bin/true
+	assert_refused CAP_NET_ADMIN 'CAP_NET_ADMIN missing: it is not in the bounding set' CapabilityBoundingSet=
+}
+
+@test "CAP_NET_RAW alone: enough where packets bring the marks, not where conntrack must be asked" {
+	run setpriv --bounding-set -net_admin "$connmark_run" --library "$library" --source packet /bin/true
+	assert_success
+	refute_output
 	run setpriv --bounding-set -net_admin "$connmark_run" --library "$library" /bin/true
+	assert_success
+	assert_output --partial 'connmark-run: CAP_NET_ADMIN: warning: CAP_NET_ADMIN missing, CAP_NET_RAW is there'
+	run setpriv --bounding-set -net_admin "$connmark_run" --library "$library" --source conntrack /bin/true
 	assert_refused CAP_NET_ADMIN 'CAP_NET_ADMIN missing: it is not in the bounding set' CapabilityBoundingSet=
 }
 

@@ -410,11 +410,11 @@ in_resolver() {
 	found problem upstream-flows 'none of the'
 	stage_down
 
-	run_shimmed setpriv --bounding-set -net_admin
+	run_shimmed setpriv --bounding-set -net_admin,-net_raw
 	check --pid "$started"
 	assert_failure 2
 	found problem capability 'it is not in the bounding set' 'CapabilityBoundingSet='
-	run setpriv --bounding-set -net_admin "$REPO/scripts/connmark-run" --library "$SHIM" /bin/true
+	run setpriv --bounding-set -net_admin,-net_raw "$REPO/scripts/connmark-run" --library "$SHIM" /bin/true
 	assert_failure 2
 	assert_output --partial 'it is not in the bounding set'
 
@@ -423,6 +423,25 @@ in_resolver() {
 	check --pid "$started"
 	assert_failure 2
 	found problem capability 'an ordinary user \(nobody\)' 'AmbientCapabilities='
+}
+
+@test "CAP_NET_RAW alone: packets must bring the marks" {
+	stage --resolver unbound --shim "$SHIM" --without-capability net_admin --rules nft-ct
+	ask 10
+	check --pid "$resolver_pid"
+	assert_failure 2
+	found ok capability 'CAP_NET_RAW is effective in 2 of 2'
+	found note source 'takes marks from the clients. packets'
+	found problem rule-restore "no rule gives the connection's mark" 'add rule .* meta mark set ct mark'
+	in_resolver nft 'insert rule inet connmark prerouting meta mark set ct mark'
+	check --pid "$resolver_pid"
+	found problem rule-restore "no rule gives the connection's mark"
+	remedy_of rule-restore | in_resolver bash -e
+	in_resolver conntrack -F
+	ask 10
+	check --pid "$resolver_pid"
+	assert_success
+	found ok upstream-flows '^10 of 10 flows'
 }
 
 # run_shimmed COMMAND...: `sleep` under the library and the command's limits; `started` is its number

@@ -27,6 +27,7 @@ class Ends:
             client_tls=options.client_proto == "tls",
             anchor=str(self._signed / signedtree.ANCHOR)
             if self._signed and options.validate else "",
+            limits=(str(BIN / "confine.py"), *options.confine, "--") if shim and options.confine else (),
             socket_mark=firewall.OTHER_OF_SOCKET if options.other_bits == "socket" else 0)
 
     def _program(self, name, result, *extra):
@@ -65,12 +66,12 @@ class Ends:
             raise resolverkit.Unsupported("the signed tree is for resolvers that recurse")
         less = ",".join(f"-{name}" for name in self._options.without_capability)
         bounded = ["setpriv", "--bounding-set", less] if less else []
-        if self._shim and self._options.confine:        # the unit's drop-in is what preloads
-            return [BIN / "confine.py", *self._options.confine, "--", *bounded, "env", *self._options.env,
-                    *resolverkit.load(self._options.resolver).command(self.setting)]
-        preload = [f"LD_PRELOAD={self._shim}"] if self._shim else []
-        return [*bounded, "env", *self._options.env, *preload,
-                *resolverkit.load(self._options.resolver).command(self.setting)]
+        module, limits = resolverkit.load(self._options.resolver), self.setting.limits
+        # a unit's drop-in preloads by itself
+        preload = [f"LD_PRELOAD={self._shim}"] if self._shim and not limits else []
+        before = () if getattr(module, "PLACES_LIMITS", False) else limits
+        return [*bounded, *before, "env", *self._options.env, *preload,
+                *module.command(self.setting)]
 
     def reload(self, pid):
         """The command that has the resolver load anew, or None where nothing does."""

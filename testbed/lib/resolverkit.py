@@ -13,6 +13,7 @@ A resolver that loads its configuration anew by other means than SIGHUP has
     def reload(setting, pid):
         \"\"\"The command line that makes it do so; None where nothing does.\"\"\"
 
+A unit starts many as their user already; with setting.limits they need not drop to it.
 It raises Unsupported where the resolver cannot do what the setting asks for.
 """
 
@@ -49,6 +50,8 @@ class Setting:
     anchor: str = ""            # file with the root's DNSKEY: validate; "": do not
     socket_mark: int = 0        # of its own upstream sockets, 0: none
     threads: int = 2            # that serve clients, where it has threads
+    limits: tuple = ()          # a unit's, that confine.py sets; the command begins with it, unless
+                                # the module has PLACES_LIMITS = True and puts it where it must be
 
     @property
     def listen(self):

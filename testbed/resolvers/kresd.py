@@ -16,7 +16,7 @@ log_level('crit')
 net.ipv6 = true
 {listen}
 cache.open(100 * MB, 'lmdb://{state}')
-user('knot-resolver', 'knot-resolver')
+{user}
 modules.unload('ta_update')
 modules.unload('ta_signal_query')
 modules.unload('priming')
@@ -44,12 +44,13 @@ def command(setting):
     if setting.client_tls:
         tls = _TLS.format(*setting.server_certificate("knot-resolver")) + "\n".join(
             f"net.listen('{one}', 853, {{ kind = 'tls' }})" for one in listen)
+    state = setting.state("knot-resolver")
     path = setting.write("kresd.conf", _CONFIG.format(
-        state=setting.state("knot-resolver"),
+        state=state, user="" if setting.limits else "user('knot-resolver', 'knot-resolver')",
         listen="\n".join([*(f"net.listen('{one}', 53, {{ kind = 'dns' }})" for one in listen), tls]),
         flags="policy.add(policy.all(policy.FLAGS('TCP')))" * (setting.upstream_proto == "tcp"),
         forward=_FORWARD[setting.upstream_proto].format(upstream=setting.upstream)))
-    return ["/usr/sbin/kresd", "-n", "-c", path, str(setting.folder)]
+    return ["/usr/sbin/kresd", "-n", "-c", path, state if setting.limits else str(setting.folder)]
 
 
 reload = no_reload

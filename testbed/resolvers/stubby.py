@@ -38,9 +38,12 @@ def command(setting):
         transports="\n".join(transports), upstream=setting.upstream,
         listen="\n".join(f"  - {one}" for one in listen)))
     detached = ["unshare", "--mount", "/bin/sh", "-c", _OWN_RUN, "sh"] if setting.daemon else []
+    program = ["/usr/bin/stubby", *["-g"] * setting.daemon, "-C", path]
+    if setting.limits:
+        return [*detached, *program]
     return [*detached, "/usr/bin/setpriv", "--reuid", _DYNAMIC_USER, "--regid", _DYNAMIC_USER,
             "--clear-groups", "--inh-caps", _CAPABILITIES, "--ambient-caps", _CAPABILITIES,
-            "--bounding-set", _CAPABILITIES, "/usr/bin/stubby", *["-g"] * setting.daemon, "-C", path]
+            "--bounding-set", _CAPABILITIES, *program]
 
 
 reload = no_reload

@@ -15,6 +15,7 @@ import pwd
 from resolverkit import Unsupported, no_daemon
 import unpacked
 
+PLACES_LIMITS = True            # behind what only root may do
 _USER = "systemd-resolve"
 _NUMBER = 61998                 # where the machine has no such user
 
@@ -60,7 +61,7 @@ def command(setting):
     _write_users(setting)
     libraries = f"{root}/usr/lib/x86_64-linux-gnu/systemd"
     return ["unshare", "--mount", "/bin/sh", "-c", _IN_ITS_OWN_RUN, "sh", str(setting.folder),
-            _USER, "env", f"LD_LIBRARY_PATH={libraries}", f"SSL_CERT_FILE={setting.certificate}",
+            _USER, *setting.limits, "env", f"LD_LIBRARY_PATH={libraries}", f"SSL_CERT_FILE={setting.certificate}",
             f"{root}/lib/systemd/systemd-resolved"]
 
 

@@ -114,9 +114,11 @@ class Run:
                               at_least <= record["witness"]["packets"] <= record["logged"])
         return record
 
-    def stand(self):
+    def stand(self, with_resolver=True):
         """Upstream and resolver, ready for what somebody else does with them; returns the resolver."""
         self._upstreams()
+        if not with_resolver:
+            return None
         resolver = self._resolver()
         self._probe()
         return resolver

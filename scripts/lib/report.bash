@@ -5,7 +5,7 @@
 # Its level is ok, note, warning (works, with a reservation), problem (cannot work) or unknown (could not be seen).
 
 target=                 # what the findings are about from here on
-live_counters=          # JSON of connmark-stat, once there is some
+live_counters=          # what connmark-stat says of processes, as JSON members
 declare -a finding_target=() finding_level=() finding_id=() finding_text=() finding_means=() finding_remedy=()
 
 # finding LEVEL ID TEXT [MEANING [REMEDY]]; REMEDY may have several lines
@@ -49,7 +49,10 @@ tell() {
 		mark=${finding_level[i]}
 		[[ $mark == problem || $mark == warning ]] && mark=${mark^^}
 		printf '  %-8s %-18s %s\n' "$mark" "${finding_id[i]}" "${finding_text[i]}"
-		[[ ${finding_level[i]} == ok ]] && continue
+		if [[ ${finding_level[i]} == ok ]]; then
+			[[ -z ${finding_means[i]} ]] || printf '             %s\n' "${finding_means[i]//$'\n'/$'\n             '}"
+			continue
+		fi
 		tell_lines means "${finding_means[i]}"
 		tell_lines 'do' "${finding_remedy[i]}"
 	done
@@ -115,5 +118,5 @@ tell_json() {
 		json_member remedy "${finding_remedy[i]}"
 		printf '}'
 	done
-	printf '\n], "counters": %s}\n' "${live_counters:-null}"
+	printf '\n], "counters": {%s}}\n' "$live_counters"
 }

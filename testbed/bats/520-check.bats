@@ -236,14 +236,21 @@ assert json.load(sys.stdin.buffer)["findings"][0]["target"].endswith("caf\u00e9"
 	mkdir -p "$BATS_TEST_TMPDIR/tree/build" "$BATS_TEST_TMPDIR/bin"
 	cp -r "$REPO/scripts" "$BATS_TEST_TMPDIR/tree/"
 	# shellcheck disable=SC2016 # expanded by that script
-	printf '#!/bin/sh\n[ "$1 $3" = "--pid --json" ] && echo "{\\"pid\\": $2}"\n' >"$BATS_TEST_TMPDIR/bin/connmark-stat"
+	printf '#!/bin/sh\n[ "$1 $3" = "--pid --json" ] && echo "{\\"pid\\": $2}" || echo "table of $2"\n' \
+		>"$BATS_TEST_TMPDIR/bin/connmark-stat"
 	chmod 755 "$BATS_TEST_TMPDIR/bin/connmark-stat"
-	LD_PRELOAD=$SHIM sleep 60 3>&- &
-	started=$!
+	run_shimmed
 	PATH=$BATS_TEST_TMPDIR/bin:$PATH run "$BATS_TEST_TMPDIR/tree/scripts/connmark-check" --library "$SHIM" --json \
 		--pid "$started"
-	kill "$started"
-	assert_equal "$(jq .counters.pid <<<"$output")" "$started"
+	assert_equal "$(jq ".counters[\"$started\"].pid" <<<"$output")" "$started"
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH run "$BATS_TEST_TMPDIR/tree/scripts/connmark-check" --library "$SHIM" --pid "$started"
+	assert_line --regexp "^ +table of $started"
+	# What is no JSON does not spoil the report.
+	printf '#!/bin/sh\necho no counters here\nexit 1\n' >"$BATS_TEST_TMPDIR/bin/connmark-stat"
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH run "$BATS_TEST_TMPDIR/tree/scripts/connmark-check" --library "$SHIM" --json \
+		--pid "$started"
+	assert_equal "$(jq -r '.findings[] | select(.id == "counters") | .finding' <<<"$output")" \
+		'no live counters: no counters here'
 }
 
 @test "without an argument: every process that has the library, or the rules alone" {
@@ -340,6 +347,27 @@ in_resolver() {
 	check --pid "$resolver_pid"
 	assert_failure 2
 	found problem rule-save 'comes before the rule that sets the mark' 'behind that rule'
+}
+
+@test "rules of iptables-legacy are seen" {
+	local command
+	stage --no-rules --resolver unbound --shim "$SHIM"
+	check --pid "$resolver_pid"
+	assert_failure 2
+	for command in iptables ip6tables; do
+		in_resolver "$command-legacy-restore" <<-'END'
+			*mangle
+			-A PREROUTING -j CONNMARK --set-mark 3
+			-A OUTPUT -m mark ! --mark 0 -j CONNMARK --save-mark
+			COMMIT
+		END
+	done
+	ask 10
+	check --pid "$resolver_pid"
+	assert_success
+	found ok rule-set 'IPv4, iptables: .*--set-xmark 0x3'
+	found ok rule-set 'IPv6, iptables: .*--set-xmark 0x3'
+	found ok upstream-flows '^10 of 10 flows'
 }
 
 @test "missing with nft: the rules, and a chain that comes before conntrack" {
@@ -512,7 +540,7 @@ run_shimmed() {
 	stage --resolver unbound --shim "$SHIM"
 	ask 10
 	# The kernel here has no AppArmor: what it would say is laid over what it says, for the check alone.
-	printf '/usr/sbin/unbound (enforce)\n' >"$label"
+	printf 'unbound (enforce)\n' >"$label"
 	: >"$rules"
 	export resolver_pid label rules
 	confined() {
@@ -523,12 +551,12 @@ run_shimmed() {
 	}
 	run confined
 	assert_failure 2
-	assert_output --regexp 'PROBLEM +apparmor +the profile /usr/sbin/unbound does not allow net_admin'
+	assert_output --regexp 'PROBLEM +apparmor +the profile unbound does not allow net_admin'
 	assert_output --partial 'apparmor_parser -r /etc/apparmor.d/usr.sbin.unbound'
 	printf 'capability net_admin,\n' >"$rules"
 	run confined
 	assert_success
-	assert_output --partial 'the profile /usr/sbin/unbound allows net_admin'
+	assert_output --partial 'the profile unbound allows net_admin'
 }
 
 @test "another user's view: what could not be seen is no verdict" {

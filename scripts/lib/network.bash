@@ -195,10 +195,15 @@ flow_kinds() {
 }
 
 check_flows() {
-	local kind mark zone count mask=${own[CONNMARK_MASK]-0xffffffff} wanted=$((${own[CONNMARK_ZONE]-0}))
+	local kind mark zone count mask wanted
 	local -A all=() marked=() zones=()
+	mask=$(own_number CONNMARK_MASK 0xffffffff) wanted=$(own_number CONNMARK_ZONE 0)
 	if ! type -P conntrack >/dev/null; then
 		finding unknown flows 'the command conntrack is not there to show the entries' '' 'apt-get install conntrack'
+		return
+	fi
+	if ! type -P ip >/dev/null; then
+		finding unknown flows 'the command ip is not there to tell whose flows these are' '' 'apt-get install iproute2'
 		return
 	fi
 	if ! "${inside[@]}" conntrack -C >/dev/null 2>&1; then
@@ -214,6 +219,13 @@ check_flows() {
 	check_client_flows "${all[client]-0}" "${marked[client]-0}"
 	((${all[client]-0})) && [[ $by_packet == no ]] && check_zone "$wanted" "${!zones[@]}"
 	check_upstream_flows "${all[upstream]-0}" "${marked[upstream]-0}" "${marked[client]-0}"
+}
+
+# A variable of the process as a number. What is none stays out of the shell's arithmetic, which would execute it.
+own_number() { # NAME DEFAULT
+	local value=${own[$1]-$2}
+	[[ $value =~ ^(0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10})$ ]] || value=$2
+	if [[ $value == 0[xX]* ]]; then echo $((value)); else echo $((10#$value)); fi
 }
 
 check_client_flows() { # ALL MARKED

@@ -72,7 +72,7 @@ explain_unmapped() {
 	else
 		finding problem library "it is not in its memory, though LD_PRELOAD was '$preloaded'" \
 			"$means; the file is missing there, not readable for its user, or was built for another C library" \
-			"ls -l $preloaded; LD_PRELOAD='$preloaded' /bin/true shows the loader's own message"
+			"ls -l $(printf %q "$preloaded"); LD_PRELOAD=$(printf %q "$preloaded") /bin/true shows the loader's own message"
 	fi
 }
 
@@ -101,8 +101,11 @@ check_own_variables() {
 	done
 	mapfile -t entries < <(printf '%s\n' "${entries[@]}" | sort)
 	setting=${entries[*]}
-	environment=("${entries[@]}") step=variables
-	# Only judged, and by this user: what the process would write is nothing that this check should write.
+	# The library judges them, loaded by this user: where the process has files written is left out.
+	environment=() step=variables
+	for name in "${entries[@]}"; do
+		[[ ${name#*=} == /* || ${name#*=} == fd:* ]] || environment+=("$name")
+	done
 	check_variables || return
 	finding ok variables "it was started with $setting"
 	if [[ ${own[CONNMARK_DRY_RUN]-} == yes ]]; then

@@ -37,18 +37,18 @@ judge() {
 }
 
 # ---------------------------------------------------------------------------------------------------------------------
-# For a person
+# For a person. Names of processes and files are strangers': control characters stay away from the terminal.
 
 tell() {
 	local i last='' mark
 	for i in "${!finding_id[@]}"; do
 		if [[ ${finding_target[i]} != "$last" ]]; then
 			last=${finding_target[i]}
-			printf '%s\n' "$last"
+			printf '%s\n' "${last//[[:cntrl:]]/?}"
 		fi
 		mark=${finding_level[i]}
 		[[ $mark == problem || $mark == warning ]] && mark=${mark^^}
-		printf '  %-8s %-18s %s\n' "$mark" "${finding_id[i]}" "${finding_text[i]}"
+		printf '  %-8s %-18s %s\n' "$mark" "${finding_id[i]}" "${finding_text[i]//[[:cntrl:]]/?}"
 		if [[ ${finding_level[i]} == ok ]]; then
 			[[ -z ${finding_means[i]} ]] || printf '             %s\n' "${finding_means[i]//$'\n'/$'\n             '}"
 			continue
@@ -63,7 +63,7 @@ tell_lines() { # WORD TEXT
 	local line word=$1
 	[[ $2 ]] || return 0
 	while IFS= read -r line; do
-		printf '  %-8s   %-16s %s\n' '' "$word" "$line"
+		printf '  %-8s   %-16s %s\n' '' "$word" "${line//[[:cntrl:]]/?}"
 		word=
 	done <<<"$2"
 }

@@ -534,6 +534,21 @@ run_shimmed() {
 	found warning user-namespace 'a user namespace of its own' 'PrivateUsers=no'
 }
 
+@test "what a process is called and was started with is executed nowhere, and does not reach the terminal" {
+	local name=$BATS_TEST_TMPDIR/$'pause\033[31m'
+	gcc -o "$name" "$specimens/pause.c"
+	# shellcheck disable=SC2016 # expanded nowhere is just the point
+	CONNMARK_ZONE='a[$(touch '"$BATS_TEST_TMPDIR"'/executed)]' CONNMARK_MASK='a[$(touch '"$BATS_TEST_TMPDIR"'/executed)]' \
+		LD_PRELOAD=$SHIM "$name" 3>&- 2>/dev/null &
+	processes+=($!)
+	sleep 0.2
+	check --pid "${processes[-1]}"
+	found problem variables "CONNMARK_MASK=.* is refused"
+	assert [ ! -e "$BATS_TEST_TMPDIR/executed" ]
+	refute_output --partial $'\033'
+	assert_line --regexp '^pause\?\[31m \(process '
+}
+
 @test "AppArmor: a profile without net_admin" {
 	local label=$BATS_TEST_TMPDIR/label rules=$BATS_TEST_TMPDIR/local
 	[ -e /etc/apparmor.d/usr.sbin.unbound ] || fail "unbound's profile is not there"

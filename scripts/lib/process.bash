@@ -9,6 +9,7 @@
 readonly CAP_NET_ADMIN=12 CAP_NET_RAW=13
 
 declare -A own=()
+unit=
 by_packet=no
 
 # Prints the value of a line of /proc/PID/status.
@@ -21,7 +22,7 @@ has_capability() { # SET CAPABILITY
 }
 
 read_process() {
-	local entry unit
+	local entry
 	executable=$(readlink "/proc/$pid/exe" 2>/dev/null)
 	preloaded=
 	while IFS= read -r -d '' entry; do
@@ -32,8 +33,11 @@ read_process() {
 	done 2>/dev/null <"/proc/$pid/environ"
 	unit=$(sed -n 's|.*/\([^/]*\.service\)\(/.*\)\{0,1\}$|\1|p' "/proc/$pid/cgroup" 2>/dev/null | head -n 1)
 	unit=${unit%.service}
-	if [[ $unit ]]; then
-		service="connmark-systemd --install $unit, then systemctl restart $unit"
+	if [[ $(readlink "/proc/$pid/ns/pid") != "$(readlink /proc/self/ns/pid)" ]]; then
+		# A container's unit is the container engine's.
+		unit='' service='in its container: cap_add: [NET_ADMIN], and connmark-run as the command; see connmark-recipes(7)'
+	elif [[ $unit ]]; then
+		service="connmark-systemd --install $unit; systemctl restart $unit"
 	else
 		service='start it by connmark-run, or give its unit what connmark-systemd UNIT prints'
 	fi
@@ -148,7 +152,7 @@ check_process_capability() {
 	if ! has_capability "$bounding" "$CAP_NET_ADMIN"; then
 		finding problem capability "$text: it is not in the bounding set" "$means" \
 			"$service
-(CapabilityBoundingSet= of the unit; in a container: cap_add: [NET_ADMIN])"
+(it is a matter of CapabilityBoundingSet= in the unit, or of cap_add in a container)"
 	elif [[ ${own[CONNMARK_KEEP_CAPS]-} == no ]]; then
 		finding problem capability "$text: CONNMARK_KEEP_CAPS=no lets it go with root's other capabilities" "$means" \
 			'restart it without CONNMARK_KEEP_CAPS=no'
@@ -199,6 +203,17 @@ library_rule() {
 }
 
 check_seccomp() {
+	local means='conntrack cannot be asked'
+	if [[ $unit ]] && unit_forbids_netlink; then
+		if [[ ${own[CONNMARK_SOURCE]-auto} == conntrack ]]; then
+			finding problem seccomp "RestrictAddressFamilies= of $unit lacks AF_NETLINK" "$means" "$service"
+		elif [[ ${own[CONNMARK_SOURCE]-auto} == auto ]]; then
+			by_packet=yes
+			finding warning seccomp "RestrictAddressFamilies= of $unit lacks AF_NETLINK" \
+				"$means; marks are taken from the clients' packets (CONNMARK_SOURCE=auto)" "$service"
+		fi
+		return
+	fi
 	if [[ $(status_of "/proc/$pid/status" Seccomp) != 2 ]]; then
 		finding ok seccomp 'no filter on its system calls'
 	elif has_netlink_socket; then
@@ -208,6 +223,15 @@ check_seccomp() {
 			'where that forbids netlink (RestrictAddressFamilies= without AF_NETLINK), conntrack cannot be asked' \
 			"$service"
 	fi
+}
+
+# As the unit's files say it now.
+unit_forbids_netlink() {
+	(
+		refuse() { exit 1; }
+		find_unit "$unit"
+		! unit_list_has RestrictAddressFamilies AF_NETLINK yes
+	)
 }
 
 # Prints the inodes of its sockets, as an alternation.

@@ -211,6 +211,7 @@ check_unit() {
 readonly block_begin='# connmarkshim: begin' block_end='# connmarkshim: end'
 
 # Sets `profile` and `local_rules`; both empty where the program has no profile that includes such a file.
+# shellcheck disable=SC2034 # connmark-systemd writes there
 find_profile() {
 	local name=${executable#/}
 	name=${name//\//.}

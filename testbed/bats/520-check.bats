@@ -574,6 +574,44 @@ run_shimmed() {
 	assert_output --partial 'the profile unbound allows net_admin'
 }
 
+@test "systemd: a unit that forbids netlink is named" {
+	local cgroup=$BATS_TEST_TMPDIR/cgroup units=$BATS_TEST_TMPDIR/units
+	# Laid over what is there, for the check alone: systemd does not run here.
+	echo '0::/system.slice/own.service' >"$cgroup"
+	mkdir "$units"
+	export resolver_pid cgroup units
+	in_unit() {
+		printf '[Service]\nExecStart=/usr/sbin/unbound\n%s\n' "$1" >"$units/own.service"
+		# shellcheck disable=SC2016 # expanded by the inner shell
+		run unshare --mount bash -c 'mount --bind "$cgroup" "/proc/$resolver_pid/cgroup" &&
+			mount -t tmpfs none /run/systemd && mkdir /run/systemd/system && mount --bind "$units" /run/systemd/system && exec "$@"' - \
+			"$REPO/scripts/connmark-check" --library "$SHIM" --pid "$resolver_pid"
+	}
+	stage --resolver unbound --shim "$SHIM" --env CONNMARK_SOURCE=conntrack
+	ask 10
+	in_unit 'RestrictAddressFamilies=AF_INET AF_INET6'
+	assert_failure 2
+	assert_output --regexp 'PROBLEM +seccomp +RestrictAddressFamilies= of own lacks AF_NETLINK'
+	assert_output --partial 'connmark-systemd --install own; systemctl restart own'
+	in_unit 'RestrictAddressFamilies=AF_INET AF_NETLINK'
+	assert_success
+	stage_down
+	stage --resolver unbound --shim "$SHIM"
+	ask 10
+	in_unit 'RestrictAddressFamilies=AF_INET AF_INET6'
+	assert_failure 1
+	assert_output --regexp 'WARNING +seccomp'
+}
+
+@test "a container's process: the remedy is the container's" {
+	unshare --pid --fork --kill-child setpriv --bounding-set -net_admin,-net_raw env LD_PRELOAD="$SHIM" sleep 60 3>&- &
+	processes+=($!)
+	until started=$(pgrep -P "${processes[-1]}" -x sleep); do sleep 0.05; done
+	check --pid "$started"
+	assert_failure 2
+	found problem capability 'not in the bounding set' 'in its container: cap_add'
+}
+
 @test "another user's view: what could not be seen is no verdict" {
 	stage --resolver unbound --shim "$SHIM"
 	cp -r "$REPO/scripts/connmark-check" "$REPO/scripts/lib" "$SHIM" "$specimens/"

@@ -227,6 +227,21 @@ verified() {
 	done
 }
 
+@test "--install writes nothing that systemd would complain of" {
+	local copy=$BATS_TEST_TMPDIR/copy unit
+	mkdir "$copy"
+	cp -r "$REPO/scripts/connmark-systemd" "$REPO/scripts/lib" "$copy/"
+	sed -i "s/^\[Service\]/&\nNoSuchSetting=1/; s/\[Service\]\\\\n'/[Service]\\\\nNoSuchSetting=1\\\\n'/" "$copy/lib/unit.bash"
+	grep -q NoSuchSetting "$copy/lib/unit.bash"
+	for unit in unbound kresd@ kresd@1; do
+		run "$copy/connmark-systemd" --library "$library" --root "$system" --install "$unit"
+		assert_failure 1
+		assert_output --partial 'systemd refuses the drop-in: '
+		assert_output --partial NoSuchSetting
+		assert [ ! -e "$system/etc/systemd/system/$unit.service.d" ]
+	done
+}
+
 # ---- install and remove
 
 @test "--install and --remove: everything is as it was" {

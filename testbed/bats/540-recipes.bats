@@ -281,6 +281,21 @@ less() {
 	assert_equal "$(flows_out)" '3 mark=1 1 mark=2'
 }
 
+@test "OpenWrt: the service's script sets the environment by procd's words" {
+	local script=$BATS_TEST_TMPDIR/script
+	# procd's functions stand for themselves here: what the script would tell it is shown.
+	{
+		# shellcheck disable=SC2016
+		printf 'procd_open_instance() { :; }\nprocd_close_instance() { :; }\nprocd_set_param() { echo "$*"; }\n'
+		"$REPO/testbed/recipes/extract" procd
+		echo start_service
+	} >"$script"
+	run dash -eu "$script"
+	assert_success
+	assert_line 'command /usr/sbin/unbound -d -c /var/lib/unbound/unbound.conf'
+	assert_line 'env LD_PRELOAD=/usr/lib/libconnmarkshim.so CONNMARK_MASK=0xff CONNMARK_LOG=syslog'
+}
+
 @test "the manual has no recipe that is not tried here" {
 	local recipe
 	run sed -n 's/^\.\\" begin \([a-z0-9]*\) .*/\1/p' "$REPO/man/connmark-recipes.7"

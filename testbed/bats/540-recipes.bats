@@ -89,6 +89,17 @@ arrived() {
 	done
 }
 
+@test "accounting: an unmarked query by a marked one's port is charged to nobody" {
+	local host
+	stage --no-rules --resolver dnsmasq-one-port --shim "$SHIM"
+	recipe accounting
+	for host in 137 140; do # the second has no mark
+		ask_as "$host" 10
+		assert_equal "$answered" 10
+	done
+	assert_equal "$(counted sent 137) $(counted received 137)" '10 10'
+}
+
 @test "accounting where all share one socket: with a flow for each mark, answers are counted right as well" {
 	stage --no-rules --resolver dnsdist --shim "$SHIM"
 	recipe accounting

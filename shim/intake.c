@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-_Static_assert(INTAKE_SLOTS == 32, "struct intake has a bit a slot in a word");
-
 void intake_init(struct intake *in)
 {
 	pthread_mutex_init(&in->lock, NULL);
@@ -92,6 +90,35 @@ void intake_empty(struct intake *in, struct attrib *a)
 
 /* ---- the owner's side ---- */
 
+/* The bucket of a client's query with that ID: by what tells clients apart, as far as it is a number. */
+static uint16_t *bucket_of(struct intake *in, uint16_t id, const struct attrib_owner *who)
+{
+	uint32_t n = who->session	       ? who->session
+		     : who->flow.client.family ? who->flow.client.port
+					       : (uint32_t)who->fd;
+
+	return &in->bucket[(n * 0x9e3779b1U >> 16 ^ id) % INTAKE_SLOTS];
+}
+
+static void chain(struct intake *in, struct intake_slot *slot)
+{
+	uint16_t *bucket = bucket_of(in, slot->who.id, &slot->who);
+
+	slot->next = *bucket;
+	slot->chained = true;
+	*bucket = (uint16_t)(slot - in->slot + 1);
+}
+
+static void unchain(struct intake *in, struct intake_slot *slot)
+{
+	uint16_t *at = bucket_of(in, slot->who.id, &slot->who);
+
+	while (*at != slot - in->slot + 1)
+		at = &in->slot[*at - 1].next;
+	*at = slot->next;
+	slot->chained = false;
+}
+
 /* The next slot, with what it held before in the table or answered. */
 static struct intake_slot *next_slot(struct intake *in, struct attrib *a, uint32_t sequence)
 {
@@ -103,6 +130,8 @@ static struct intake_slot *next_slot(struct intake *in, struct attrib *a, uint32
 		empty(in, a);
 		pthread_mutex_unlock(&in->lock);
 	}
+	if (slot->chained)
+		unchain(in, slot);
 	return slot;
 }
 
@@ -123,7 +152,7 @@ uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const u
 	slot->length = (uint16_t)(end - DNS_HEADER_LEN);
 	memcpy(slot->question, msg + DNS_HEADER_LEN, slot->length);
 	set_state(slot, INTAKE_PENDING);
-	in->open |= 1U << sequence % INTAKE_SLOTS;
+	chain(in, slot);
 	atomic_store_explicit(&in->sequence, sequence, memory_order_release);
 	return sequence;
 }
@@ -174,16 +203,17 @@ bool intake_answer(struct intake *in, const uint8_t *msg, size_t have,
 {
 	bool found = false;
 
-	if (!in->open || !dns_is_standard(msg, have))
+	if (!dns_is_standard(msg, have))
 		return false;
-	for (uint32_t left = in->open; left; left &= left - 1) {
-		uint32_t bit = left & -left;
-		struct intake_slot *slot = &in->slot[__builtin_ctz(bit)];
+	for (uint16_t i = *bucket_of(in, (uint16_t)(msg[0] << 8 | msg[1]), who), next; i;
+	     i = next) {
+		struct intake_slot *slot = &in->slot[i - 1];
 
+		next = slot->next;
 		if (state_of(slot) != INTAKE_PENDING) {
-			in->open &= ~bit; /* it went into the table meanwhile */
+			unchain(in, slot); /* it went into the table meanwhile */
 		} else if (is_answer_to(slot, msg, have, who) && claim(slot, INTAKE_EMPTY)) {
-			in->open &= ~bit;
+			unchain(in, slot);
 			found = true;
 		}
 	}

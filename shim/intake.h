@@ -23,7 +23,11 @@
 #include <stdint.h>
 
 enum {
-	INTAKE_SLOTS = 32,		       /* a full intake is emptied into the table */
+	/*
+	 * A full intake is emptied into the table. BIND takes some hundred queries, twenty a call, before the first of
+	 * their answers leaves.
+	 */
+	INTAKE_SLOTS = 256,
 	INTAKE_QUESTION_MAX = DNS_NAME_MAX + 4 /* name, type and class */
 };
 
@@ -36,7 +40,10 @@ enum intake_state {
 
 struct intake_slot {
 	_Atomic uint32_t state; /* enum intake_state */
-	uint32_t sequence;	/* which query of this intake it holds; 0: none yet */
+	uint16_t
+		next; /* the owner's: in the chain of its bucket, a slot's number plus one; 0: none */
+	bool chained;	   /* the owner's: it is in its chain, for it may still be pending */
+	uint32_t sequence; /* which query of this intake it holds; 0: none yet */
 	uint32_t now;
 	uint16_t length;
 	struct attrib_owner who;
@@ -44,9 +51,9 @@ struct intake_slot {
 };
 
 struct intake {
-	_Atomic uint32_t sequence; /* of the newest query; written by the owner alone */
-	uint32_t open;		  /* the owner's: a bit a slot, set where it may still be pending */
-	_Atomic uint32_t emptied; /* up to this one all have left; written under the lock */
+	_Atomic uint32_t sequence;     /* of the newest query; written by the owner alone */
+	uint16_t bucket[INTAKE_SLOTS]; /* the owner's: what may be pending, by client and ID */
+	_Atomic uint32_t emptied;      /* up to this one all have left; written under the lock */
 	pthread_mutex_t lock;
 	struct intake_slot slot[INTAKE_SLOTS];
 };

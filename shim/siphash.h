@@ -79,7 +79,8 @@ static inline uint64_t sip_tail(const uint8_t *p, size_t n)
 
 	if (n < 4)
 		return !n ? 0
-			  : p[0] | (uint64_t)p[n / 2] << n / 2 * 8 | (uint64_t)p[n - 1] << (n - 1) * 8;
+			  : p[0] | (uint64_t)p[n / 2] << n / 2 * 8 |
+				       (uint64_t)p[n - 1] << (n - 1) * 8;
 	memcpy(&low, p, sizeof(low));
 	memcpy(&high, p + n - 4, sizeof(high));
 	return low | (uint64_t)high << (n - 4) * 8;

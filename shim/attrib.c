@@ -16,6 +16,12 @@ enum {
 	SHARES =
 		4, /* of the entries: two for clients, one for upstream queries, one for learned names */
 	CLIENT_SHARES = 2,
+	/*
+	 * One entry in so many, but some, may be a client's that has had its answer. What comes after an answer comes at
+	 * once; a table full of them would be memory that no cache holds, and each event waits for it.
+	 */
+	ANSWERED_SHARES = 16,
+	ANSWERED_LEAST = 256,
 	ANCESTORS_MAX = 36, /* the deepest names in use: ip6.arpa has 34 labels */
 	BEFORE_SCAN = 8,    /* of learned names whose owners were answered, as many are looked at */
 	INSERT_SCAN = 16,   /* how far back the place of a charged client is looked for */
@@ -836,6 +842,13 @@ void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_messag
 	attrib_turn_add(turn, who);
 }
 
+static uint32_t answered_most(const struct shard *s)
+{
+	uint32_t most = s->entry_pool.size / ANSWERED_SHARES;
+
+	return most > ANSWERED_LEAST ? most : ANSWERED_LEAST;
+}
+
 static void answer_entry(struct shard *s, uint32_t now, uint64_t key)
 {
 	uint32_t i = key_find(s, key);
@@ -849,6 +862,8 @@ static void answer_entry(struct shard *s, uint32_t now, uint64_t key)
 	age_append(s, i, CLASS_ANSWERED);
 	set_state(&s->entries[i], TAG_ANSWERED);
 	links_move(s, &s->entries[i], LIST_ANSWERED);
+	if (s->count[CLASS_ANSWERED] > answered_most(s))
+		entry_drop(s, s->age[CLASS_ANSWERED].oldest);
 }
 
 void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,

@@ -27,25 +27,13 @@ cell() {
 		--json "$BATS_TEST_TMPDIR/cell.json" "$@" 3>&-
 }
 
-# shimmed RESOLVER ARGUMENT...: a bare and a shimmed run; every query must be right. Some resolvers lose a few queries
-# by chance, bare as well (dnsdist from TCP clients: one of 300 now and then): a run that was right but for a loss is
-# tried again, three times in all. A wrong or an unmarked question is final.
+# shimmed RESOLVER ARGUMENT...: a bare and a shimmed run; every query must be right.
 shimmed() {
-	local resolver=$1 attempt
+	local resolver=$1
 	shift
 	need_shim
-	for attempt in 1 2 3; do
-		cell --resolver "$resolver" --shim "$SHIM" --compare-bare --expect right "$@"
-		only_lost || break
-		printf '# attempt %d lost queries: %s %s\n' "$attempt" "$resolver" "$*"
-	done
+	cell --resolver "$resolver" --shim "$SHIM" --compare-bare --expect right "$@"
 	assert_success
-}
-
-# Did the cell fall short in nothing but queries that were lost? Reasons stand indented in its output.
-only_lost() {
-	[ "${status:-0}" -eq 1 ] && grep -q '^    [0-9]* queries lost or failed' <<<"${output:-}" &&
-		! grep '^    ' <<<"${output:-}" | grep -qv 'queries lost or failed'
 }
 
 # field EXPRESSION: a value out of the JSON, e.g. field 'runs[0]["witness"]["wrong"]'

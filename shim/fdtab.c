@@ -99,6 +99,7 @@ static void reset_streams(struct fd_state *st)
 {
 	stream_reset(&st->rx, &fd_store);
 	stream_reset(&st->tx, &fd_store);
+	st->unanswered = 0;
 	st->stream_gen = fd_gen(st);
 }
 

@@ -48,6 +48,7 @@ enum {
 	FD_ACCEPTED = 1 << 21, /* TCP: a client made it, as far as we know */
 	FD_TLS = 1 << 22,      /* TCP: to the port of DNS over TLS */
 	FD_FIRST = 1 << 20,    /* CONNMARK_STREAM=first: the connection has its mark for good */
+	FD_ROOTED = 1 << 24,   /* TCP: its source address is the program's choice (bind) and stays */
 };
 /* clang-format on */
 
@@ -62,6 +63,7 @@ struct fd_state {
 	struct endpoint local;	    /* where it is bound; written before FD_SERVER is set */
 	struct endpoint self, peer; /* the ends of a connection; written before FD_ENDS is set */
 	struct stream rx, tx;	    /* under fd_lock_streams */
+	uint32_t unanswered;	    /* queries that left on the connection, less the answers */
 	uint32_t stream_gen;	    /* the descriptor that they belong to */
 };
 

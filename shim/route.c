@@ -10,8 +10,10 @@
 #include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 enum {
 	RULES_LIFE_MS = 5000,  /* how long we go on believing what the rules were */
@@ -199,10 +201,40 @@ void route_follow(int fd, struct fd_state *st, uint32_t mark)
 		connect_anew(fd, st, &peer);
 }
 
-/*
- * A TCP connection that was made before its question was known can be made anew as long as no byte has left. What the
- * dissolved one leaves on the socket (ECONNRESET) is not the program's to see.
- */
+/* All that went out was received and answered, and what came in was read: then nobody misses the connection. */
+static bool is_idle(int fd, struct fd_state *st)
+{
+	int unacked = 1, unread = 1;
+
+	fd_lock_streams(st, fd);
+	bool between = !st->unanswered && !st->tx.length_bytes && !st->tx.alien &&
+		       !st->rx.length_bytes && !st->rx.alien;
+
+	fd_unlock_streams(fd);
+	return between && ioctl(fd, SIOCOUTQ, &unacked) == 0 && !unacked &&
+	       ioctl(fd, SIOCINQ, &unread) == 0 && !unread;
+}
+
+static bool may_move(int fd, struct fd_state *st)
+{
+	uint32_t flags = fd_flags(st);
+
+	return !(flags & (FD_ROOTED | FD_TLS)) && (!(flags & FD_LIVE) || is_idle(fd, st));
+}
+
+/* An address that the program bound outlives the connection. */
+static void note_bound(int fd, struct fd_state *st)
+{
+	struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
+	socklen_t len = sizeof(from);
+	struct endpoint self;
+
+	if (getsockname(fd, (struct sockaddr *)&from, &len) == 0 &&
+	    endpoint_from(&self, &from, len) && same_address(&self, &st->self))
+		fd_set_flags(st, FD_ROOTED);
+}
+
+/* What the dissolved connection leaves on the socket (ECONNRESET) is not the program's to see. */
 enum marking route_follow_stream(int fd, struct fd_state *st, uint32_t mark)
 {
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
@@ -211,12 +243,13 @@ enum marking route_follow_stream(int fd, struct fd_state *st, uint32_t mark)
 	int error = 0;
 	socklen_t size = sizeof(error);
 
-	if (mark_is(fd, st, mark) || !leads_elsewhere(fd, st, mark, &peer) ||
+	if (mark_is(fd, st, mark) || !leads_elsewhere(fd, st, mark, &peer) || !may_move(fd, st) ||
 	    REAL(connect)(fd, &none, sizeof(none)) != 0)
 		return MARK_DONE;
 	REAL(getsockopt)(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	note_bound(fd, st);
 	atomic_fetch_and(&st->flags, ~(uint32_t)FD_ENDS);
-	fd_set_flags(st, FD_LIVE); /* once is enough */
+	fd_set_flags(st, FD_LIVE);
 
 	socklen_t len = to_sockaddr(&peer, &to);
 	enum marking marking = mark_socket(fd, st, mark);

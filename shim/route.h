@@ -19,7 +19,10 @@
  */
 void route_follow(int fd, struct fd_state *st, uint32_t mark);
 
-/** The same for a TCP connection whose first bytes are about to be written; MARK_LATER: it is being made anew. */
+/**
+ * The same for a TCP connection on which a query is about to be written, where nothing is under way on it: before its
+ * first bytes, or when all that it was asked is answered. MARK_LATER: it is being made anew.
+ */
 enum marking route_follow_stream(int fd, struct fd_state *st, uint32_t mark);
 
 /** In a child after fork: the lock is free again. */

@@ -178,6 +178,7 @@ static void stream_message(void *ctx, const uint8_t *msg, size_t have, size_t le
 	if (have < DNS_HEADER_LEN)
 		return;
 	if (says_answer(msg)) {
+		in->st->unanswered -= in->st->unanswered > 0;
 		upstream_answer(in, msg, have);
 	} else if (rx_serves_clients(in->st)) {
 		if (!in->who.flow.client.family)

@@ -89,9 +89,8 @@ static enum marking mark_stream(const struct outgoing *out)
 
 	if (!out->decided || shim.config.dry_run || (first && fd_flags(out->st) & FD_FIRST))
 		return MARK_DONE;
-	bool fresh = out->queries && !(fd_flags(out->st) & (FD_LIVE | FD_ACCEPTED));
-	enum marking marking = fresh ? route_follow_stream(out->fd, out->st, out->whole)
-				     : MARK_DONE;
+	bool ours = out->queries && !(fd_flags(out->st) & FD_ACCEPTED);
+	enum marking marking = ours ? route_follow_stream(out->fd, out->st, out->whole) : MARK_DONE;
 
 	if (marking == MARK_DONE)
 		marking = mark_connection(out->fd, out->st, out->whole);
@@ -174,12 +173,14 @@ static bool prepare(struct outgoing *out, const struct iovec *iov, size_t count,
 	}
 }
 
-static bool answer_starts(void *ctx, const uint8_t *head, size_t have, size_t offset)
+static bool message_left(void *ctx, const uint8_t *head, size_t have, size_t offset)
 {
 	struct outgoing *out = ctx;
 	struct attrib_owner who;
 
 	(void)offset;
+	if (have < 3 || !(head[2] & 0x80))
+		out->st->unanswered++;
 	if (have < DNS_HEADER_LEN || !(head[2] & 0x80) || !sock_ends(out->fd, out->st))
 		return true;
 	attrib_owner_begin(&who, out->fd, fd_gen(out->st), IPPROTO_TCP);
@@ -188,7 +189,7 @@ static bool answer_starts(void *ctx, const uint8_t *head, size_t have, size_t of
 	return true;
 }
 
-/* The bytes that the kernel took: the state moves on, and clients whose answers began in them wait no longer. */
+/* The bytes that the kernel took: the state moves on; whose answers began in them waits no longer. */
 static void left(struct outgoing *out, const struct iovec *iov, size_t count, ssize_t n)
 {
 	int saved = errno;
@@ -201,7 +202,7 @@ static void left(struct outgoing *out, const struct iovec *iov, size_t count, ss
 		out->t->plain = out->t->plain_held;
 	}
 	fd_lock_streams(out->st, out->fd);
-	stream_walk(&out->st->tx, iov, count, (size_t)n, answer_starts, out);
+	stream_walk(&out->st->tx, iov, count, (size_t)n, message_left, out);
 	fd_unlock_streams(out->fd);
 	thread_leave(out->t);
 	errno = saved;

@@ -77,6 +77,23 @@ one_way() {
 	routed bind --directives tc --upstream-ip 6
 }
 
+@test "TCP after a truncated answer: connections that clients use one after the other" {
+	local proto
+	for proto in 4 6; do
+		routed pdns-recursor --directives tc --upstream-ip "$proto"
+	done
+}
+
+@test "TCP alone: connections on which nothing is under way go where the next client's mark leads" {
+	local resolver proto
+	for resolver in unbound kresd stubby smartdns dnsdist bind; do
+		for proto in 4 6; do
+			routed "$resolver" --in-flight 1 --directives rnd50:1,none:4 --upstream-proto tcp \
+				--upstream-ip "$proto"
+		done
+	done
+}
+
 @test "TCP alone: connections made before their question is known" {
 	local proto
 	for proto in 4 6; do

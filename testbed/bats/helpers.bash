@@ -27,13 +27,25 @@ cell() {
 		--json "$BATS_TEST_TMPDIR/cell.json" "$@" 3>&-
 }
 
-# shimmed RESOLVER ARGUMENT...: a bare and a shimmed run; every query must be right.
+# shimmed RESOLVER ARGUMENT...: a bare and a shimmed run; every query must be right. A machine that is short of time
+# loses a query now and then, bare as well: a run that was right but for a loss is tried once more, and says so. A wrong
+# or an unmarked question is final.
 shimmed() {
 	local resolver=$1
 	shift
 	need_shim
 	cell --resolver "$resolver" --shim "$SHIM" --compare-bare --expect right "$@"
+	if only_lost; then
+		printf '# lost queries, tried once more: %s %s\n' "$resolver" "$*"
+		cell --resolver "$resolver" --shim "$SHIM" --compare-bare --expect right "$@"
+	fi
 	assert_success
+}
+
+# Did the cell fall short in nothing but queries that were lost? Reasons stand indented in its output.
+only_lost() {
+	[ "${status:-0}" -eq 1 ] && grep -q '^    [0-9]* queries lost or failed' <<<"${output:-}" &&
+		! grep '^    ' <<<"${output:-}" | grep -qv 'queries lost or failed'
 }
 
 # field EXPRESSION: a value out of the JSON, e.g. field 'runs[0]["witness"]["wrong"]'

@@ -27,14 +27,15 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pro
 # The wrappers define what the fortified headers would define inline: off for the library alone, whose own buffers are
 # few and checked.
 STANDARD = -std=c11 -D_GNU_SOURCE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0 -fno-strict-aliasing
-LIBFLAGS = $(STANDARD) $(WARNINGS) $(CFLAGS) -fPIC -fvisibility=hidden -fstack-protector-strong -MMD -MP
+LIBFLAGS = $(STANDARD) $(WARNINGS) $(CFLAGS) -fPIC -fvisibility=hidden -fstack-protector-strong -MMD -MP -DSHIM_VERSION='"$(VERSION)"'
 LIBLINK = -shared -pthread -Wl,-soname,libconnmarkshim.so -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,defs \
 	  -Wl,-Bsymbolic-functions
 LIBS = -lnetfilter_conntrack -lmnl
 
 # The pure core: no socket, no clock, no allocation. It links alone into the unit tests.
 PURE = attrib cmsg config dns intake servers stream
-SHELL_SIDE = caps conntrack decide fdtab init intakes log mark real route rx rx_batch sock source thread tls trace tx tx_batch tx_stream \
+SHELL_SIDE = caps conntrack decide fdtab init intakes log mark real route rx rx_batch sent sock source stats stats_file \
+	     thread tls trace trace_out tx tx_batch tx_stream \
 	     wrap_descriptor wrap_option wrap_privilege wrap_receive wrap_send wrap_syscall wrap_tls wrap_wait
 OBJECTS = $(PURE:%=build/shim/%.o) $(SHELL_SIDE:%=build/shim/%.o)
 

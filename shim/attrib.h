@@ -67,6 +67,14 @@ enum mark_state {
 	MARK_ABSENT, /* looked up, and there is none to be had */
 };
 
+/* How a mark became known. */
+enum mark_how {
+	MARK_HOW_NONE, /* it has not */
+	MARK_HOW_CONNTRACK,
+	MARK_HOW_PACKET, /* its packet brought it, or its connection's SYN (CONNMARK_SOURCE=packet) */
+	MARK_HOW_CONNECTION, /* looked up for an earlier query on the same TCP connection */
+};
+
 /* Where a client query lies; becomes invalid by itself when the entry goes. */
 struct attrib_ref {
 	uint32_t index; /* 0: none */
@@ -85,6 +93,7 @@ struct attrib_owner {
 	uint32_t mark;
 	uint32_t asked; /* when, ms; set by attrib_client_query */
 	uint8_t state;	/* enum mark_state */
+	uint8_t how;	/* enum mark_how, where state is MARK_KNOWN */
 	uint16_t id;
 };
 
@@ -102,6 +111,7 @@ static inline void attrib_owner_begin(struct attrib_owner *who, int fd, uint32_t
 	who->fd_gen = fd_gen;
 	who->mark = 0;
 	who->state = MARK_UNKNOWN;
+	who->how = MARK_HOW_NONE;
 }
 
 /* A socket, and which of the many that bore its number. */

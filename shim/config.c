@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "attrib.h"
+#include "stats_layout.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -143,7 +144,31 @@ static bool parse_log(struct config *c, const char *value)
 
 static bool parse_trace(struct config *c, const char *value)
 {
-	return parse_path(value, c->trace_path);
+	uint64_t fd;
+
+	c->trace_fd = -1;
+	c->trace_path[0] = '\0';
+	if (strncmp(value, "fd:", 3) != 0)
+		return parse_path(value, c->trace_path);
+	if (!parse_number(value + 3, 0, CONFIG_FD_MAX, &fd))
+		return false;
+	c->trace_fd = (int)fd;
+	return true;
+}
+
+static bool parse_trace_rate(struct config *c, const char *value)
+{
+	uint64_t n = 0;
+	bool ok = parse_number(value, 0, CONFIG_RATE_MAX, &n);
+
+	c->trace_rate = (uint32_t)n;
+	return ok;
+}
+
+static bool parse_stats(struct config *c, const char *value)
+{
+	c->stats_dir[0] = '\0';
+	return strcmp(value, "off") == 0 || parse_path(value, c->stats_dir);
 }
 
 static const struct variable variables[] = {
@@ -158,15 +183,25 @@ static const struct variable variables[] = {
 	{"CONNMARK_TABLE", "a number from 1024 to 1048576 (client queries)", parse_table},
 	{"CONNMARK_LOG", "stderr, syslog, or the absolute path of a file (up to 255 characters)",
 	 parse_log},
-	{"CONNMARK_TRACE", "the absolute path of a file (up to 255 characters)", parse_trace},
+	{"CONNMARK_TRACE",
+	 "the absolute path of a file (up to 255 characters), or fd:N for an open descriptor",
+	 parse_trace},
+	{"CONNMARK_TRACE_RATE", "a number from 0 to 1000000 (lines a second; 0: any number)",
+	 parse_trace_rate},
+	{"CONNMARK_STATS", "off, or the absolute path of a directory (up to 255 characters)",
+	 parse_stats},
 };
 
 enum { VARIABLES = sizeof(variables) / sizeof(variables[0]) };
 
 void config_init(struct config *c)
 {
-	*c = (struct config){
-		.mask = UINT32_MAX, .table = ATTRIB_CAPACITY_DEFAULT, .keep_caps = true};
+	*c = (struct config){.mask = UINT32_MAX,
+			     .table = ATTRIB_CAPACITY_DEFAULT,
+			     .keep_caps = true,
+			     .trace_fd = -1,
+			     .trace_rate = CONFIG_RATE_DEFAULT,
+			     .stats_dir = STATS_DIRECTORY};
 }
 
 const char *config_name(unsigned i)

@@ -15,7 +15,13 @@ enum config_source { SOURCE_AUTO, SOURCE_CONNTRACK, SOURCE_PACKET };
 enum config_stream { STREAM_FOLLOW, STREAM_FIRST };
 enum config_log { LOG_STDERR, LOG_SYSLOG, LOG_FILE };
 
-enum { CONFIG_WHY_MAX = 512, CONFIG_PATH_MAX = 256 };
+enum {
+	CONFIG_WHY_MAX = 512,
+	CONFIG_PATH_MAX = 256,
+	CONFIG_FD_MAX = 1 << 20,
+	CONFIG_RATE_DEFAULT = 1000,
+	CONFIG_RATE_MAX = 1000000,
+};
 
 struct config {
 	uint32_t mask;		   /* CONNMARK_MASK: the mark bits that are ours */
@@ -29,7 +35,10 @@ struct config {
 	bool dry_run;	     /* CONNMARK_DRY_RUN */
 	enum config_log log; /* CONNMARK_LOG */
 	char log_path[CONFIG_PATH_MAX];	  /* where log is LOG_FILE */
-	char trace_path[CONFIG_PATH_MAX]; /* CONNMARK_TRACE; empty: off */
+	char trace_path[CONFIG_PATH_MAX]; /* CONNMARK_TRACE; empty: off, or ... */
+	int trace_fd;			  /* ... fd:N, else -1 */
+	uint32_t trace_rate;		  /* CONNMARK_TRACE_RATE: lines a second; 0: any number */
+	char stats_dir[CONFIG_PATH_MAX];  /* CONNMARK_STATS; empty: off */
 };
 
 /** The defaults. */

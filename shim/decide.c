@@ -4,7 +4,6 @@
 #include "intakes.h"
 #include "log.h"
 #include "source.h"
-#include "trace.h"
 
 #include <errno.h>
 
@@ -37,7 +36,7 @@ static void look_up(struct attrib_owner *owner)
 {
 	log_count(LOG_lookups);
 	owner->mark = 0;
-	int err = source_mark(owner, &owner->mark);
+	int err = source_mark(owner);
 
 	if (!err)
 		owner->state = MARK_KNOWN;
@@ -57,6 +56,7 @@ static void know_mark(struct attrib_owner *owner)
 
 	if (known && known == remembered((uint32_t)(known >> 32), owner->fd_gen)) {
 		owner->state = MARK_KNOWN;
+		owner->how = MARK_HOW_CONNECTION;
 		owner->mark = (uint32_t)(known >> 32);
 		return;
 	}
@@ -89,33 +89,39 @@ static void say_losses(void)
 }
 
 uint32_t decide_query(struct thread *t, struct attrib_socket socket,
-		      const struct dns_message *query)
-{
-	struct attrib_decision decision;
-	uint32_t now = thread_now_ms(), mark = shim.config.default_mark;
-
-	gather(t);
-	attrib_upstream_query(shim.attrib, now, query, socket, &t->turn, &decision);
-	log_count((enum log_counter)(LOG_evidence_none + (int)decision.evidence));
-	say_losses();
-	if (decision.evidence != ATTRIB_NONE) {
-		know_mark(&decision.owner);
-		attrib_commit(shim.attrib, now, query, socket, &decision);
-		mark = mark_of(&decision.owner);
-	}
-	trace_decision(socket.fd, query, &decision, mark);
-	return mark;
-}
-
-uint32_t decide_connection(struct thread *t, bool shared)
+		      const struct dns_message *query, struct decision *out)
 {
 	uint32_t now = thread_now_ms();
-	struct attrib_owner owner;
 
+	out->made = true;
+	out->mark = shim.config.default_mark;
 	gather(t);
-	if (!attrib_connection(shim.attrib, now, &t->turn, &owner) &&
-	    (!shared || !attrib_newest(shim.attrib, now, &owner)))
-		return shim.config.default_mark;
-	know_mark(&owner);
-	return mark_of(&owner);
+	attrib_upstream_query(shim.attrib, now, query, socket, &t->turn, &out->why);
+	say_losses();
+	if (out->why.evidence != ATTRIB_NONE) {
+		know_mark(&out->why.owner);
+		attrib_commit(shim.attrib, now, query, socket, &out->why);
+		out->mark = mark_of(&out->why.owner);
+	}
+	return out->mark;
+}
+
+uint32_t decide_connection(struct thread *t, bool shared, struct decision *out)
+{
+	uint32_t now = thread_now_ms();
+	struct decision unwanted;
+
+	if (!out)
+		out = &unwanted;
+	out->made = true;
+	out->mark = shim.config.default_mark;
+	out->why.evidence = ATTRIB_NONE;
+	gather(t);
+	if (!attrib_connection(shim.attrib, now, &t->turn, &out->why.owner) &&
+	    (!shared || !attrib_newest(shim.attrib, now, &out->why.owner)))
+		return out->mark;
+	out->why.evidence = ATTRIB_TURN;
+	know_mark(&out->why.owner);
+	out->mark = mark_of(&out->why.owner);
+	return out->mark;
 }

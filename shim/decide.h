@@ -9,19 +9,29 @@
 
 #include <stdint.h>
 
+/* What was decided about an upstream query. */
+struct decision {
+	bool made; /* false: this is none, or it was told apart by nobody; the rest is not set then */
+	struct attrib_decision why;
+	uint32_t mark; /* that it is to bear */
+};
+
 /**
  * The mark of an upstream query (only the bits of the mask count), CONNMARK_DEFAULT where nobody's
- * or unknown. Counted and traced.
+ * or unknown. What becomes of it is for sent.h.
+ *
+ * @param out  the same with its reasons
  */
 uint32_t decide_query(struct thread *t, struct attrib_socket socket,
-		      const struct dns_message *query);
+		      const struct dns_message *query, struct decision *out);
 
 /**
  * The mark of a connection, or of bytes on one, whose question is not known (yet): the thread's turn alone can tell.
  *
  * @param shared  the connection is for all who wait at once (DNS over TLS): where the turn says nothing, the mark of
  *                one of them
+ * @param out     the same with its reasons; NULL: nobody wants to know
  */
-uint32_t decide_connection(struct thread *t, bool shared);
+uint32_t decide_connection(struct thread *t, bool shared, struct decision *out);
 
 #endif

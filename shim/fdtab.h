@@ -60,6 +60,8 @@ struct fd_state {
 	_Atomic uint32_t base_mark, current_mark;
 	/* the mark of the client at the other end, once looked up (TCP): see decide.c */
 	_Atomic uint64_t client_mark;
+	/* the mark that a query left with last, and whose socket's it was: see sent.c */
+	_Atomic uint64_t sent_mark;
 	struct endpoint local;	    /* where it is bound; written before FD_SERVER is set */
 	struct endpoint self, peer; /* the ends of a connection; written before FD_ENDS is set */
 	struct stream rx, tx;	    /* under fd_lock_streams */

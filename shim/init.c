@@ -6,6 +6,7 @@
 #include "real.h"
 #include "source.h"
 #include "thread.h"
+#include "trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,6 +115,10 @@ __attribute__((constructor)) static void start(void)
 	if (!read_config(&shim.config))
 		return;
 	log_open(&shim.config);
+	int error = stats_open(&shim.config);
+
+	if (error)
+		log_cause(LOG_stats_failed, error);
 	shim.kernel = kernel_version();
 	if (!can_serve(&shim.config, shim.kernel))
 		return;
@@ -125,5 +130,6 @@ __attribute__((constructor)) static void start(void)
 	}
 	thread_init();
 	fd_init();
+	trace_init();
 	atomic_store_explicit(&shim_ready, true, memory_order_release);
 }

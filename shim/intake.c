@@ -59,6 +59,7 @@ static void enter_table(struct attrib *a, struct intake_slot *slot)
 	slot->who.asked = who.asked;
 	slot->who.mark = who.mark;
 	slot->who.state = who.state;
+	slot->who.how = who.how;
 	set_state(slot, INTAKE_ENTERED);
 }
 

@@ -15,12 +15,6 @@
 
 enum { LINE_MAX_LEN = 1024 };
 
-_Atomic uint64_t log_counters[LOG_COUNT];
-
-/* When each cause was said last, in seconds of the monotonic clock plus one; 0: never. */
-static _Atomic uint64_t said_at[LOG_COUNT];
-static _Atomic uint64_t said_count[LOG_COUNT];
-
 static const struct config *config;
 static struct stat stderr_at_start;
 
@@ -158,13 +152,14 @@ static uint64_t seconds(void)
 	return (uint64_t)now.tv_sec + 1;
 }
 
-/* Has this cause's time come? One thread only is told so. */
+/* Has this cause's time come? One thread only is told so, of all the processes that count together. */
 static bool due(enum log_counter cause)
 {
-	uint64_t last = atomic_load(&said_at[cause]), now = seconds();
+	_Atomic uint64_t *said_at = &stats_region->header.said_at[cause];
+	uint64_t last = atomic_load(said_at), now = seconds();
 
 	return (!last || now - last >= LOG_PERIOD_S) &&
-	       atomic_compare_exchange_strong(&said_at[cause], &last, now);
+	       atomic_compare_exchange_strong(said_at, &last, now);
 }
 
 void log_cause(enum log_counter cause, int error)
@@ -177,8 +172,8 @@ void log_cause(enum log_counter cause, int error)
 		errno = saved;
 		return;
 	}
-	uint64_t count = atomic_load(&log_counters[cause]);
-	uint64_t since = count - atomic_exchange(&said_count[cause], count);
+	uint64_t count = stats_sum(cause);
+	uint64_t since = count - atomic_exchange(&stats_region->header.said_count[cause], count);
 
 	if (error)
 		snprintf(why, sizeof(why), " [%s]",

@@ -8,13 +8,13 @@
 #define SHIM_LOG_H
 
 #include "config.h"
-
-#include <stdatomic.h>
-#include <stdint.h>
+#include "stats.h"
 
 enum { LOG_PERIOD_S = 60 };
 
 /*
+ * The names are those that connmark-stat shows; connmark-stat(8) says what each means.
+ *
  * LOG_COUNTER(name): counted only.  LOG_CAUSE(name, what, remedy): counted and said.
  */
 /* clang-format off */
@@ -32,6 +32,15 @@ enum { LOG_PERIOD_S = 60 };
 	LOG_COUNTER(evidence_answered) \
 	LOG_COUNTER(evidence_turn) \
 	LOG_COUNTER(lookups) \
+	LOG_COUNTER(set_marked) \
+	LOG_COUNTER(set_default) \
+	LOG_COUNTER(set_unknown) \
+	LOG_COUNTER(set_refused) \
+	LOG_COUNTER(set_first) \
+	LOG_COUNTER(set_conflict) \
+	LOG_COUNTER(set_dry_run) \
+	LOG_COUNTER(cleared) \
+	LOG_COUNTER(flow_conflicts) \
 	LOG_COUNTER(stream_waits) \
 	LOG_COUNTER(stream_conflicts) \
 	LOG_CAUSE(no_entry, "conntrack has no entry for a client's flow: its queries leave with the default mark", \
@@ -51,6 +60,9 @@ enum { LOG_PERIOD_S = 60 };
 			      "changed", LOG_CAP_REMEDY) \
 	LOG_CAUSE(trace_failed, "the trace could not be written (CONNMARK_TRACE)", \
 		  "the file must be writable for the resolver's user, and no link") \
+	LOG_CAUSE(stats_failed, "the counters are not to be seen by connmark-stat (CONNMARK_STATS)", \
+		  "the directory must be there, writable for the user that starts the resolver, and nobody else's; " \
+		  "or CONNMARK_STATS=off") \
 	LOG_CAUSE(caps_failed, "the capability for marks could not be kept across the change of user", \
 		  "check the unit's CapabilityBoundingSet= and NoNewPrivileges=") \
 	LOG_CAUSE(held_full, "too many half-received messages on connections: a client's query went unseen", \
@@ -71,12 +83,10 @@ enum log_counter {
 		LOG_COUNT
 };
 
-extern _Atomic uint64_t log_counters[LOG_COUNT];
-
 /** Counts an event. */
 static inline void log_count(enum log_counter counter)
 {
-	atomic_fetch_add_explicit(&log_counters[counter], 1, memory_order_relaxed);
+	stats_add(counter);
 }
 
 /** Counts a failure, and says it where its time has come. error: a positive errno, or 0. */

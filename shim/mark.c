@@ -32,6 +32,11 @@ static uint32_t current(int fd, struct fd_state *st)
 	return atomic_load_explicit(&st->current_mark, memory_order_relaxed);
 }
 
+uint32_t mark_now(int fd, struct fd_state *st)
+{
+	return current(fd, st);
+}
+
 bool mark_is(int fd, struct fd_state *st, uint32_t whole)
 {
 	return current(fd, st) == whole;
@@ -87,8 +92,11 @@ enum marking mark_socket(int fd, struct fd_state *st, uint32_t whole)
 	if (mark_is(fd, st, whole))
 		return MARK_DONE;
 	mark_before(fd, st); /* while it can still be seen */
+	bool marked = fd_flags(st) & FD_MARKED;
 	int error = set(fd, st, whole);
 
+	if (!error && marked && whole == mark_for(fd, st, shim.config.default_mark))
+		log_count(LOG_cleared);
 	if (!error)
 		return MARK_DONE;
 	if (error == ENOTSOCK) { /* closed past us, and something else by now */

@@ -22,6 +22,9 @@ enum marking {
 /** The whole mark of a socket whose bits of ours are to be `mark`. May ask the kernel, once a socket. */
 uint32_t mark_for(int fd, struct fd_state *st, uint32_t mark);
 
+/** The socket's mark as it is. May ask the kernel, likewise. */
+uint32_t mark_now(int fd, struct fd_state *st);
+
 /** Does the socket have this mark? May ask the kernel, once a socket (always where it is shared by dup). */
 bool mark_is(int fd, struct fd_state *st, uint32_t whole);
 

@@ -7,6 +7,7 @@
 #include "real.h"
 #include "sock.h"
 #include "thread.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <string.h>
@@ -57,6 +58,7 @@ void rx_client_query(struct thread *t, struct attrib_owner *who, const uint8_t *
 	struct dns_message query;
 
 	log_count(LOG_client_queries);
+	trace_client(who, msg, end);
 	t->turn_query = 0;
 	if (!intake) {
 		if (dns_parse(attrib_key(shim.attrib), msg, end, &query))
@@ -135,6 +137,7 @@ static void datagram(struct thread *t, struct fd_state *st, int fd, const struct
 		if (r->told->marked) {
 			in.who.mark = r->told->mark;
 			in.who.state = MARK_KNOWN;
+			in.who.how = MARK_HOW_PACKET;
 		}
 		client_query(&in, data, have);
 	}

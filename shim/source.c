@@ -105,13 +105,19 @@ static bool of_connection(const struct attrib_owner *owner, uint32_t *mark)
 	return *mark || fwmark_accept == ACCEPT_ON;
 }
 
-int source_mark(const struct attrib_owner *owner, uint32_t *mark)
+int source_mark(struct attrib_owner *owner)
 {
 	const struct flow *flow = &owner->flow;
+	int err = -ENOENT;
 
-	if (source_now() == SOURCE_PACKET && of_connection(owner, mark))
+	owner->how = MARK_HOW_NONE;
+	if (source_now() == SOURCE_PACKET && of_connection(owner, &owner->mark)) {
+		owner->how = MARK_HOW_PACKET;
 		return 0;
-	if (!flow->client.family || flow->local.family != flow->client.family)
-		return -ENOENT;
-	return conntrack_mark(flow, shim.config.zone, mark);
+	}
+	if (flow->client.family && flow->local.family == flow->client.family)
+		err = conntrack_mark(flow, shim.config.zone, &owner->mark);
+	if (!err)
+		owner->how = MARK_HOW_CONNTRACK;
+	return err;
 }

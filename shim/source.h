@@ -21,10 +21,10 @@ enum config_source source_now(void);
 void source_init(void);
 
 /**
- * Finds out a client's mark.
+ * Finds out a client's mark, and notes how.
  *
  * @return 0, or a negative errno: -ENOENT: there is none to be had
  */
-int source_mark(const struct attrib_owner *owner, uint32_t *mark);
+int source_mark(struct attrib_owner *owner);
 
 #endif

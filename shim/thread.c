@@ -6,6 +6,8 @@
 #include "intakes.h"
 #include "log.h"
 #include "route.h"
+#include "stats.h"
+#include "trace.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -29,6 +31,7 @@ static void thread_ends(void *unused)
 	(void)unused;
 	conntrack_thread_ends();
 	intakes_thread_ends(&thread_self);
+	stats_thread_ends();
 }
 
 void thread_wants_end(void)
@@ -43,6 +46,7 @@ void thread_wants_end(void)
  */
 static void after_fork_in_child(void)
 {
+	stats_after_fork();
 	if (!atomic_load(&shim_ready))
 		return;
 	if (thread_self.busy) {
@@ -55,10 +59,11 @@ static void after_fork_in_child(void)
 	route_after_fork();
 	attrib_after_fork(shim.attrib);
 	intakes_after_fork(&thread_self);
+	trace_after_fork();
 }
 
 void thread_init(void)
 {
 	pthread_key_create(&end_key, thread_ends);
-	pthread_atfork(NULL, NULL, after_fork_in_child);
+	pthread_atfork(stats_before_fork, NULL, after_fork_in_child);
 }

@@ -30,6 +30,9 @@ struct thread {
 	 */
 	bool plain, plain_held, plain_used;
 	uint32_t plain_mark;
+	/* the mark that they left with, and whether that was because the kernel refused theirs */
+	uint32_t plain_borne;
+	bool plain_refused;
 	int tcp_fd; /* the connection read last: what is decrypted next came by it */
 	unsigned intake_index;
 	/* the netlink socket of conntrack.c: valid while the number is still ours and no fork came

@@ -20,10 +20,11 @@ void tls_before_write(const void *session, const void *buf, size_t len);
 /**
  * The call is over.
  *
- * @param fd  the descriptor by which the library writes, or -1 where the program moves the encrypted bytes itself:
- *            then they are perhaps still to come
+ * @param buf, len  what the TLS library took of it
+ * @param fd        the descriptor by which the library writes, or -1 where the program moves the encrypted bytes itself:
+ *                  then they are perhaps still to come
  */
-void tls_after_write(int fd);
+void tls_after_write(const void *session, int fd, const void *buf, size_t len);
 
 /** The program got decrypted bytes. fd: as above. */
 void tls_read(const void *session, int fd, const void *buf, size_t len);

@@ -1,36 +1,125 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "trace.h"
 
-#include "log.h"
-#include "real.h"
+#include "sock.h"
 #include "thread.h"
+#include "trace_out.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-/* A name of 255 octets, each of which may need an escape (of a backslash, in JSON) and three digits. */
-enum { NAME_TEXT_MAX = 5 * 255 + 2 };
+enum {
+	LINE_MAX_LEN = 4096, /* PIPE_BUF (pipe(7)): one write of it stays in one piece */
+	/* A name of 255 octets, each of which may need an escape (of a backslash, in JSON) and three digits. */
+	NAME_TEXT_MAX = 5 * 255 + 2,
+	CLIENTS_MAX = 16384, /* questions that are kept */
+};
 
-static void write_line(const char *line, size_t len)
+bool trace_on;
+
+/* ---- clients' questions ---- */
+
+/* What a client asked. Of two in one place, the later one stays. */
+struct question {
+	struct endpoint client;
+	uint32_t session;
+	uint16_t id;
+	uint8_t proto;
+	uint16_t length;
+	uint8_t bytes[DNS_NAME_MAX + 4];
+};
+
+static struct question *questions; /* CLIENTS_MAX of them */
+static pthread_mutex_t questions_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void trace_init(void)
 {
-	int fd = open(shim.config.trace_path,
-		      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
-
-	if (fd < 0 || REAL(write)(fd, line, len) < 0)
-		log_cause(LOG_trace_failed, errno);
-	if (fd < 0)
+	if (!trace_out_init())
 		return;
-	REAL(close)(fd);
+	void *memory = mmap(NULL, CLIENTS_MAX * sizeof(struct question), PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	questions = memory == MAP_FAILED ? NULL : memory;
+	trace_on = true;
 }
 
-static void format_client(char out[INET6_ADDRSTRLEN], const struct attrib_owner *owner)
+void trace_after_fork(void)
 {
-	if (!owner->flow.client.family ||
-	    !inet_ntop(owner->flow.client.family, owner->flow.client.addr, out, INET6_ADDRSTRLEN))
-		snprintf(out, INET6_ADDRSTRLEN, "?");
+	pthread_mutex_init(&questions_lock, NULL);
+	trace_out_after_fork();
+}
+
+static struct question *place_of(const struct attrib_owner *who, uint16_t id)
+{
+	uint64_t key[4] = {id | (uint64_t)who->flow.client.port << 16, who->session};
+
+	memcpy(key + 2, who->flow.client.addr, sizeof(who->flow.client.addr));
+	return &questions[siphash13(attrib_key(shim.attrib), 0, key, sizeof(key)) % CLIENTS_MAX];
+}
+
+static bool is_of(const struct question *q, const struct attrib_owner *who)
+{
+	return q->length && q->id == who->id && q->session == who->session &&
+	       q->proto == who->flow.proto &&
+	       memcmp(&q->client, &who->flow.client, sizeof(q->client)) == 0;
+}
+
+void trace_note_client(const struct attrib_owner *who, const uint8_t *msg, size_t end)
+{
+	uint16_t id = (uint16_t)(msg[0] << 8 | msg[1]);
+
+	if (!questions || end <= DNS_HEADER_LEN || end > DNS_HEAD_MAX)
+		return;
+	struct question *q = place_of(who, id);
+
+	pthread_mutex_lock(&questions_lock);
+	q->client = who->flow.client;
+	q->session = who->session;
+	q->proto = who->flow.proto;
+	q->id = id;
+	q->length = (uint16_t)(end - DNS_HEADER_LEN);
+	memcpy(q->bytes, msg + DNS_HEADER_LEN, q->length);
+	pthread_mutex_unlock(&questions_lock);
+}
+
+static bool question_of(const struct attrib_owner *who, struct question *out)
+{
+	if (!questions)
+		return false;
+	const struct question *q = place_of(who, who->id);
+
+	pthread_mutex_lock(&questions_lock);
+	bool found = is_of(q, who);
+
+	if (found)
+		*out = *q;
+	pthread_mutex_unlock(&questions_lock);
+	return found;
+}
+
+/* ---- a line ---- */
+
+struct line {
+	size_t used;
+	char text[LINE_MAX_LEN];
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct line *l, const char *format, ...)
+{
+	size_t room = sizeof(l->text) - l->used;
+	va_list args;
+
+	va_start(args, format);
+	int n = vsnprintf(l->text + l->used, room, format, args);
+
+	va_end(args);
+	l->used += n < (int)room ? (size_t)n : room - 1;
 }
 
 /* A name from the wire as text (RFC 1035, section 5.1): what is no letter, digit, hyphen or underscore as \\DDD. */
@@ -57,29 +146,108 @@ static void format_name(char out[NAME_TEXT_MAX], const uint8_t *wire)
 	out[used] = '\0';
 }
 
-void trace_decision(int fd, const struct dns_message *query, const struct attrib_decision *decision,
-		    uint32_t mark)
+/* question: name, type and class, as on the wire. */
+static void add_question(struct line *l, const uint8_t *question, size_t length)
 {
-	char line[1536], client[INET6_ADDRSTRLEN] = "", name[NAME_TEXT_MAX];
-	bool owned = decision->evidence != ATTRIB_NONE;
-	const struct attrib_owner *owner = &decision->owner;
+	char name[NAME_TEXT_MAX];
+
+	format_name(name, question);
+	add(l, ",\"name\":\"%s\",\"type\":%u", name,
+	    (unsigned)(question[length - 4] << 8 | question[length - 3]));
+}
+
+static void add_end(struct line *l, const char *address, const char *port,
+		    const struct endpoint *end)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (!end->family || !inet_ntop(end->family, end->addr, text, sizeof(text)))
+		return;
+	add(l, ",\"%s\":\"%s\",\"%s\":%u", address, text, port, (unsigned)ntohs(end->port));
+}
+
+/* Why a mark is known, or not. */
+static const char *how_learned(const struct attrib_owner *owner)
+{
+	static const char *const names[] = {
+		[MARK_HOW_NONE] = "none",
+		[MARK_HOW_CONNTRACK] = "conntrack",
+		[MARK_HOW_PACKET] = "packet",
+		[MARK_HOW_CONNECTION] = "connection",
+	};
+
+	if (owner->state == MARK_KNOWN)
+		return names[owner->how];
+	return owner->state == MARK_ABSENT ? "no-entry" : "failed";
+}
+
+static void add_client(struct line *l, const struct attrib_owner *owner)
+{
+	struct question question;
+
+	add(l, ",\"client\":{\"proto\":\"%s%s\"", owner->flow.proto == IPPROTO_TCP ? "tcp" : "udp",
+	    owner->session ? "+tls" : "");
+	add_end(l, "address", "port", &owner->flow.client);
+	add(l, ",\"id\":%u", owner->id);
+	if (question_of(owner, &question))
+		add_question(l, question.bytes, question.length);
+	if (owner->state == MARK_KNOWN)
+		add(l, ",\"mark\":%u", owner->mark);
+	add(l, ",\"learned\":\"%s\",\"ms_ago\":%u}", how_learned(owner),
+	    thread_now_ms() - owner->asked);
+}
+
+static void add_upstream(struct line *l, const struct sent *s)
+{
+	bool tcp = !s->st || (fd_flags(s->st) & FD_KIND) == FD_TCP;
+	bool tls = !s->st || fd_flags(s->st) & FD_TLS;
+	struct endpoint to;
+
+	add(l, ",\"upstream\":{\"proto\":\"%s%s\",\"fd\":%d", tcp ? "tcp" : "udp",
+	    tls ? "+tls" : "", s->fd);
+	if (s->to && endpoint_from(&to, s->to, s->to_len)) {
+		add_end(l, "address", "port", &to);
+	} else if (s->st && sock_ends(s->fd, s->st)) {
+		add_end(l, "address", "port", &s->st->peer);
+		add_end(l, "from", "from_port", &s->st->self);
+	}
+	if (s->end > DNS_HEADER_LEN) {
+		add(l, ",\"id\":%u", (unsigned)(s->msg[0] << 8 | s->msg[1]));
+		add_question(l, s->msg + DNS_HEADER_LEN, s->end - DNS_HEADER_LEN);
+	}
+	add(l, "}");
+}
+
+static void add_head(struct line *l, const struct sent *s, enum sent_as as)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	add(l, "{\"time\":%lld.%06ld,\"pid\":%d,\"tid\":%ld,\"event\":\"query\"",
+	    (long long)now.tv_sec, now.tv_nsec / 1000, (int)getpid(), (long)gettid());
+	add(l, ",\"mark\":%u,\"evidence\":\"%s\",\"outcome\":\"%s\"", s->decision->mark,
+	    attrib_evidence_name(s->decision->why.evidence), sent_name(as));
+	if (as != SENT_DRY_RUN && as != SENT_DROPPED)
+		add(l, ",\"packet_mark\":%u", s->borne);
+}
+
+void trace_query(const struct sent *s, enum sent_as as)
+{
 	int saved = errno;
 
-	if (!shim.config.trace_path[0])
+	if (!trace_on || !trace_out_allowed()) {
+		errno = saved;
 		return;
-	if (owned)
-		format_client(client, owner);
-	format_name(name, query->wire);
-	int n = snprintf(
-		line, sizeof(line),
-		"{\"pid\":%d,\"tid\":%ld,\"fd\":%d,\"id\":%u,\"qtype\":%u,\"name\":\"%s\","
-		"\"evidence\":\"%s\",\"client\":\"%s\",\"port\":%u,\"client_id\":%u,\"known\":%s,\"mark\":%u}\n",
-		(int)getpid(), (long)gettid(), fd, query->id, query->qtype, name,
-		attrib_evidence_name(decision->evidence), client,
-		owned ? (unsigned)ntohs(owner->flow.client.port) : 0U,
-		owned ? (unsigned)owner->id : 0U,
-		owned && owner->state == MARK_KNOWN ? "true" : "false", mark);
+	}
+	struct line l = {.used = 0};
 
-	write_line(line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
+	add_head(&l, s, as);
+	if (s->decision->why.evidence != ATTRIB_NONE)
+		add_client(&l, &s->decision->why.owner);
+	else
+		add(&l, ",\"client\":null");
+	add_upstream(&l, s);
+	add(&l, "}\n");
+	trace_out_line(l.text, l.used);
 	errno = saved;
 }

@@ -3,13 +3,13 @@
 
 #include "caps.h"
 #include "cmsg.h"
-#include "decide.h"
 #include "intakes.h"
 #include "iov.h"
 #include "log.h"
 #include "mark.h"
 #include "real.h"
 #include "route.h"
+#include "sent.h"
 #include "sock.h"
 
 #include <errno.h>
@@ -71,6 +71,7 @@ static void mark_datagram(int fd, struct fd_state *st, const struct msghdr *app,
 		return; /* the kernel refuses it (EFAULT) */
 	if (mark_needs_socket(st))
 		marking = mark_socket(fd, st, whole);
+	out->borne = marking == MARK_DONE ? whole : mark_now(fd, st);
 	if (!needs_message(fd, st, app, whole))
 		return;
 	size_t used = cmsg_add_mark(control, size, app->msg_control,
@@ -81,8 +82,10 @@ static void mark_datagram(int fd, struct fd_state *st, const struct msghdr *app,
 		marking = mark_socket(fd, st, whole);
 	out->refused = marking == MARK_STALE;
 	out->changed = used && marking == MARK_DONE;
+	out->borne = marking == MARK_DONE ? whole : mark_now(fd, st);
 	if (!out->changed)
 		return;
+	out->borne = whole;
 	out->msg = *app;
 	out->msg.msg_control = control;
 	out->msg.msg_controllen = used;
@@ -97,7 +100,9 @@ static void query_leaves(struct thread *t, int fd, struct fd_state *st, const st
 
 	if (first)
 		fd_set_flags(st, FD_SENT);
-	uint32_t mark = decide_query(t, socket, query);
+	uint32_t mark = decide_query(t, socket, query, &out->decision);
+
+	out->end = query->question_end;
 
 	if (shim.config.dry_run)
 		return;
@@ -125,14 +130,38 @@ void tx_prepare(struct thread *t, int fd, struct fd_state *st, const struct msgh
 	size_t have = start_of(app, scratch, &msg);
 	struct dns_message query;
 
-	out->changed = out->refused = false;
+	out->changed = out->refused = out->decision.made = false;
+	out->question_at = msg;
 	out->answer = is_answer(msg, have);
 	if (!out->answer && dns_parse(attrib_key(shim.attrib), msg, have, &query))
 		query_leaves(t, fd, st, app, &query, control, size, out);
 	else
 		clear_stale(fd, st, out);
-	if (out->refused)
+	if (out->refused) {
 		log_cause(LOG_stale_mark, 0);
+		sent_not(fd, st, &out->decision, out->question_at, out->end);
+	}
+}
+
+void tx_query_left(int fd, struct fd_state *st, const struct msghdr *app,
+		   const struct tx_datagram *d)
+{
+	struct thread *t = thread_enter();
+
+	if (!t)
+		return;
+	sent_query(&(struct sent){
+		.fd = fd,
+		.st = st,
+		.decision = &d->decision,
+		.borne = d->borne,
+		.instead = SENT_REFUSED,
+		.to = app->msg_name,
+		.to_len = app->msg_namelen,
+		.msg = d->question_at,
+		.end = d->end,
+	});
+	thread_leave(t);
 }
 
 /* ---- a client's answer ---- */
@@ -209,8 +238,8 @@ static bool gone(int fd, ssize_t n)
 	return true;
 }
 
-static ssize_t send_marked(int fd, const struct tx_datagram *d, int flags, tx_plain_fn *plain,
-			   void *ctx)
+static ssize_t send_marked(int fd, struct fd_state *st, struct tx_datagram *d, int flags,
+			   tx_plain_fn *plain, void *ctx)
 {
 	int saved = errno;
 	ssize_t n = REAL(sendmsg)(fd, &d->msg, flags);
@@ -221,8 +250,14 @@ static ssize_t send_marked(int fd, const struct tx_datagram *d, int flags, tx_pl
 		return n;
 	errno = saved; /* the program's own call begins only now */
 	n = plain(ctx);
-	if (n >= 0 && !is_gone)
-		log_cause(why == EPERM ? LOG_mark_not_permitted : LOG_mark_failed, why);
+	if (is_gone)
+		d->decision.made = false; /* it went to a file, or the like */
+	if (n < 0 || is_gone)
+		return n;
+	saved = errno;
+	log_cause(why == EPERM ? LOG_mark_not_permitted : LOG_mark_failed, why);
+	d->borne = mark_now(fd, st);
+	errno = saved;
 	return n;
 }
 
@@ -255,8 +290,14 @@ static ssize_t send_datagram(int fd, struct fd_state *st, const struct msghdr *a
 		return -1;
 	}
 	errno = saved;
-	return note_answer(fd, st, app, d.answer,
-			   d.changed ? send_marked(fd, &d, flags, plain, ctx) : plain(ctx));
+	ssize_t n = d.changed ? send_marked(fd, st, &d, flags, plain, ctx) : plain(ctx);
+
+	if (!d.decision.made || n < 0)
+		return note_answer(fd, st, app, d.answer, n);
+	saved = errno;
+	tx_query_left(fd, st, app, &d);
+	errno = saved;
+	return n;
 }
 
 /* Nothing has to be done before an answer leaves: its socket bears no mark of ours. */
@@ -302,7 +343,7 @@ static enum marking before_tcp(struct thread *t, int fd, struct fd_state *st,
 	fd_set_flags(st, FD_SENT | (tls ? FD_TLS : 0));
 	return shim.config.dry_run
 		       ? MARK_DONE
-		       : mark_socket(fd, st, mark_for(fd, st, decide_connection(t, tls)));
+		       : mark_socket(fd, st, mark_for(fd, st, decide_connection(t, tls, NULL)));
 }
 
 int tx_connect(int fd, const struct sockaddr *to, socklen_t len)

@@ -10,6 +10,7 @@
 #ifndef SHIM_TX_H
 #define SHIM_TX_H
 
+#include "decide.h"
 #include "dns.h"
 #include "fdtab.h"
 #include "thread.h"
@@ -43,10 +44,14 @@ int tx_connect(int fd, const struct sockaddr *to, socklen_t len);
 
 /* One datagram on its way. */
 struct tx_datagram {
-	bool answer;	   /* it says that it is one: perhaps a client's */
-	bool refused;	   /* it must not leave: its socket bears another client's mark */
-	bool changed;	   /* msg is to be sent in place of the program's */
-	struct msghdr msg; /* with the mark among its control messages */
+	bool answer;		    /* it says that it is one: perhaps a client's */
+	bool refused;		    /* it must not leave: its socket bears another client's mark */
+	bool changed;		    /* msg is to be sent in place of the program's */
+	struct msghdr msg;	    /* with the mark among its control messages */
+	struct decision decision;   /* of an upstream query; of it also: */
+	uint32_t borne;		    /* the mark that it leaves with */
+	const uint8_t *question_at; /* the message's start ... */
+	size_t end;		    /* ... and where its question ends */
 };
 
 /** The state of a descriptor that sends something of ours, and the thread entered; NULL: straight through. */
@@ -60,6 +65,10 @@ struct fd_state *tx_begin(struct thread **t, int fd);
  */
 void tx_prepare(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
 		void *control, size_t size, uint8_t scratch[DNS_HEAD_MAX], struct tx_datagram *out);
+
+/** A datagram that is an upstream query has left. */
+void tx_query_left(int fd, struct fd_state *st, const struct msghdr *app,
+		   const struct tx_datagram *d);
 
 /** A datagram that is an answer has left. */
 void tx_answer_left(int fd, struct fd_state *st, const struct msghdr *app);

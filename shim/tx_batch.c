@@ -2,6 +2,7 @@
 /* sendmmsg: many datagrams at once, each as in tx.c. */
 #include "cmsg.h"
 #include "log.h"
+#include "mark.h"
 #include "real.h"
 #include "tx.h"
 
@@ -54,12 +55,15 @@ static unsigned prepare(struct batch *b, const struct mmsghdr *vec, unsigned n)
 }
 
 /* Where the kernel refuses the first one's mark, that one leaves without it. */
-static int send_unmarked(int fd, struct mmsghdr *vec, int flags, int why)
+static int send_unmarked(struct batch *b, struct mmsghdr *vec, int flags, int why)
 {
-	int sent = REAL(sendmmsg)(fd, vec, 1, flags);
+	int sent = REAL(sendmmsg)(b->fd, vec, 1, flags), saved = errno;
 
-	if (sent > 0)
+	if (sent > 0) {
 		log_cause(why == EPERM ? LOG_mark_not_permitted : LOG_mark_failed, why);
+		b->datagram[0].borne = mark_now(b->fd, b->st);
+	}
+	errno = saved;
 	return sent;
 }
 
@@ -73,19 +77,21 @@ static int send_prepared(struct batch *b, struct mmsghdr *vec, unsigned n, int f
 		int why = errno;
 
 		errno = saved;
-		return send_unmarked(b->fd, vec, flags, why);
+		return send_unmarked(b, vec, flags, why);
 	}
 	for (int i = 0; i < sent; i++)
 		vec[i].msg_len = b->headers[i].msg_len;
 	return sent;
 }
 
-static void note_answers(struct batch *b, const struct mmsghdr *vec, int sent)
+static void note_left(struct batch *b, const struct mmsghdr *vec, int sent)
 {
 	int saved = errno;
 
 	for (int i = 0; i < sent; i++)
-		if (b->datagram[i].answer)
+		if (b->datagram[i].decision.made)
+			tx_query_left(b->fd, b->st, &vec[i].msg_hdr, &b->datagram[i]);
+		else if (b->datagram[i].answer)
 			tx_answer_left(b->fd, b->st, &vec[i].msg_hdr);
 	errno = saved;
 }
@@ -114,7 +120,7 @@ static int send_some(int fd, struct mmsghdr *vec, unsigned n, int flags)
 	errno = saved;
 	int sent = send_prepared(&b, vec, n, flags);
 
-	note_answers(&b, vec, sent);
+	note_left(&b, vec, sent);
 	return sent;
 }
 

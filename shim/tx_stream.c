@@ -7,6 +7,7 @@
 #include "mark.h"
 #include "real.h"
 #include "route.h"
+#include "sent.h"
 #include "sock.h"
 #include "tx.h"
 
@@ -19,6 +20,14 @@
  * keep the mark that it has; a message whose question is not there yet, and what is no DNS at all, get what the
  * thread's turn says, else the default mark.
  */
+enum { BEGUN_MAX = 16 }; /* queries that one part of a write may hold */
+
+/* An upstream query that begins in these bytes. */
+struct begun {
+	unsigned ordinal; /* which message of the part it is */
+	struct decision decision;
+};
+
 struct outgoing {
 	struct thread *t;
 	int fd;
@@ -28,6 +37,10 @@ struct outgoing {
 	bool plain;	/* ... as was seen in the clear before it was encrypted */
 	uint32_t whole; /* the mark of all before `limit` */
 	size_t limit;	/* bytes that may leave with it */
+	enum sent_as instead; /* what these bytes bear another mark as, if they do */
+	unsigned messages, queries_begun;
+	struct begun *begun; /* BEGUN_MAX of them */
+	const struct msghdr *app;
 };
 
 /* From this offset on the mark is this. Returns false where it is another than before: then the bytes end there. */
@@ -49,16 +62,27 @@ static bool message_starts(void *ctx, const uint8_t *head, size_t have, size_t o
 	struct outgoing *out = ctx;
 	struct dns_message parsed;
 	bool whole_question = dns_parse(attrib_key(shim.attrib), head, have, &parsed);
+	struct begun *begun = &out->begun[out->queries_begun];
 
-	if (have > 2 && head[2] & 0x80)
+	if (have > 2 && head[2] & 0x80) {
+		out->messages++;
 		return true; /* a client's answer: none of our marks */
+	}
+	if (out->queries_begun == BEGUN_MAX) {
+		out->limit = offset;
+		return false;
+	}
 	out->queries = true;
-	return decide_from(out, offset,
-			   whole_question
-				   ? decide_query(out->t,
-						  (struct attrib_socket){out->fd, fd_gen(out->st)},
-						  &parsed)
-				   : decide_connection(out->t, fd_flags(out->st) & FD_TLS));
+	if (whole_question)
+		decide_query(out->t, (struct attrib_socket){out->fd, fd_gen(out->st)}, &parsed,
+			     &begun->decision);
+	else
+		decide_connection(out->t, fd_flags(out->st) & FD_TLS, &begun->decision);
+	if (!decide_from(out, offset, begun->decision.mark))
+		return false;
+	begun->ordinal = out->messages++;
+	out->queries_begun++;
+	return true;
 }
 
 /* What cannot be read here was perhaps seen in the clear before (tls.c). */
@@ -66,7 +90,7 @@ static uint32_t mark_of_unread(struct outgoing *out)
 {
 	out->plain = out->t->plain;
 	return out->plain ? out->t->plain_mark
-			  : decide_connection(out->t, fd_flags(out->st) & FD_TLS);
+			  : decide_connection(out->t, fd_flags(out->st) & FD_TLS, NULL);
 }
 
 static void look_ahead(struct outgoing *out, const struct iovec *iov, size_t count, size_t total)
@@ -145,6 +169,67 @@ static bool wait_writable(int fd, int flags)
 	return n > 0;
 }
 
+/* The decision about the part's next message; NULL: it is no query. */
+static const struct decision *decision_of_next(struct outgoing *out)
+{
+	unsigned ordinal = out->messages++;
+
+	if (!out->queries_begun || out->begun->ordinal != ordinal)
+		return NULL;
+	out->queries_begun--;
+	return &out->begun++->decision;
+}
+
+static bool query_dropped(void *ctx, const uint8_t *head, size_t have, size_t offset)
+{
+	struct outgoing *out = ctx;
+	const struct decision *decision = decision_of_next(out);
+
+	(void)offset;
+	if (decision)
+		sent_not(out->fd, out->st, decision, head, dns_question_end(head, have));
+	return true;
+}
+
+static bool query_left(void *ctx, const uint8_t *head, size_t have, size_t offset)
+{
+	struct outgoing *out = ctx;
+	const struct decision *decision = decision_of_next(out);
+
+	(void)offset;
+	if (decision)
+		sent_query(&(struct sent){
+			.fd = out->fd,
+			.st = out->st,
+			.decision = decision,
+			.borne = mark_now(out->fd, out->st),
+			.instead = out->instead,
+			.to = out->app->msg_name,
+			.to_len = out->app->msg_namelen,
+			.msg = head,
+			.end = dns_question_end(head, have),
+		});
+	return true;
+}
+
+/* Calls fn for each message that begins in the first n bytes, if there is a query among them. Not under the lock: a
+ * trace is written. */
+static void each_begun(struct outgoing *out, const struct iovec *iov, size_t count, size_t n,
+		       stream_start_fn *fn)
+{
+	if (!out->queries_begun)
+		return;
+	fd_lock_streams(out->st, out->fd);
+	struct stream ahead = out->st->tx;
+
+	fd_unlock_streams(out->fd);
+	struct begun *first = out->begun;
+
+	out->messages = 0;
+	stream_walk(&ahead, iov, count, n, fn, out);
+	out->begun = first;
+}
+
 /* Decides about these bytes and marks the connection for them; false, with an errno, where they may not leave. */
 static bool prepare(struct outgoing *out, const struct iovec *iov, size_t count, size_t total,
 		    int flags)
@@ -153,12 +238,24 @@ static bool prepare(struct outgoing *out, const struct iovec *iov, size_t count,
 		struct thread *t = thread_enter();
 		int saved = errno;
 
-		*out = (struct outgoing){.t = t, .fd = out->fd, .st = out->st, .limit = total};
+		*out = (struct outgoing){
+			.t = t,
+			.fd = out->fd,
+			.st = out->st,
+			.limit = total,
+			.begun = out->begun,
+			.app = out->app,
+		};
 		if (!t)
 			return true;
 		look_ahead(out, iov, count, total);
 		enum marking marking = mark_stream(out);
 
+		out->instead = marking == MARK_FAILED		    ? SENT_REFUSED
+			       : shim.config.stream == STREAM_FIRST ? SENT_FIRST
+								    : SENT_CONFLICT;
+		if (marking == MARK_STALE)
+			each_begun(out, iov, count, out->limit, query_dropped);
 		thread_leave(t);
 		errno = saved;
 		if (marking == MARK_DONE || marking == MARK_FAILED)
@@ -200,7 +297,10 @@ static void left(struct outgoing *out, const struct iovec *iov, size_t count, ss
 	if (out->plain) { /* the bytes that it was for are on their way */
 		out->t->plain_used = true;
 		out->t->plain = out->t->plain_held;
+		out->t->plain_borne = mark_now(out->fd, out->st);
+		out->t->plain_refused = out->instead == SENT_REFUSED;
 	}
+	each_begun(out, iov, count, (size_t)n, query_left);
 	fd_lock_streams(out->st, out->fd);
 	stream_walk(&out->st->tx, iov, count, (size_t)n, message_left, out);
 	fd_unlock_streams(out->fd);
@@ -261,7 +361,8 @@ static ssize_t send_parts(struct outgoing *out, const struct msghdr *app, int fl
 ssize_t tx_stream(int fd, struct fd_state *st, const struct msghdr *app, int flags,
 		  tx_plain_fn *plain, void *ctx)
 {
-	struct outgoing out = {.fd = fd, .st = st};
+	struct begun begun[BEGUN_MAX];
+	struct outgoing out = {.fd = fd, .st = st, .begun = begun, .app = app};
 	size_t total = iov_readable(app->msg_iov, app->msg_iovlen);
 
 	if (!total)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-#   make            the library, build/libconnmarkshim.so
+#   make            the library, build/libconnmarkshim.so, and build/connmark-stat
 #   make test       installs what is missing, then everything: lint, unit tests (also under ASan+UBSan and TSan), fuzz
 #                   corpora, integration (root)
 #   make demo       installs what is missing, builds, shows marks arriving (root)
@@ -28,6 +28,7 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pro
 # few and checked.
 STANDARD = -std=c11 -D_GNU_SOURCE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0 -fno-strict-aliasing
 LIBFLAGS = $(STANDARD) $(WARNINGS) $(CFLAGS) -fPIC -fvisibility=hidden -fstack-protector-strong -MMD -MP -DSHIM_VERSION='"$(VERSION)"'
+HARDENED = -fPIE -fstack-protector-strong
 LIBLINK = -shared -pthread -Wl,-soname,libconnmarkshim.so -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,defs \
 	  -Wl,-Bsymbolic-functions
 LIBS = -lnetfilter_conntrack -lmnl
@@ -46,9 +47,9 @@ COMMANDS = $(notdir $(filter-out %.c %.h,$(wildcard scripts/connmark-*)))
 .PHONY: all clean lint unit test tested matrix bench demo install uninstall fuzz programs bench-programs
 .DELETE_ON_ERROR:
 
-all: build/libconnmarkshim.so
+all: build/libconnmarkshim.so build/connmark-stat
 
-build/shim build/tests build/asan/tests build/tsan/tests build/fuzz build/programs build/bench:
+build/shim build/scripts build/tests build/asan/tests build/tsan/tests build/fuzz build/programs build/bench:
 	mkdir -p $@
 
 build/shim/%.o: shim/%.c | build/shim
@@ -59,6 +60,14 @@ build/shim/exports.map: shim/exports.map.in shim/calls.h | build/shim
 
 build/libconnmarkshim.so: $(OBJECTS) build/shim/exports.map
 	$(CC) $(LIBLINK) $(LDFLAGS) -Wl,--version-script=build/shim/exports.map -o $@ $(OBJECTS) $(LIBS)
+
+STAT_OBJECTS = $(patsubst scripts/%.c,build/scripts/%.o,$(wildcard scripts/connmark-stat*.c))
+
+build/scripts/%.o: scripts/%.c | build/scripts
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) $(HARDENED) -MMD -MP -DSHIM_VERSION='"$(VERSION)"' -c -o $@ $<
+
+build/connmark-stat: $(STAT_OBJECTS)
+	$(CC) -pie $(LDFLAGS) -o $@ $^
 
 -include $(wildcard build/shim/*.d build/*/*.d build/*/*/*.d)
 

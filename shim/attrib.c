@@ -807,7 +807,6 @@ static bool refresh_query(struct attrib *a, struct shard *s, uint32_t now, uint6
 		who->mark = s->entries[i].owner.mark;
 		who->state = s->entries[i].owner.state;
 		who->how = s->entries[i].owner.how;
-		who->how = s->entries[i].owner.how;
 	}
 	return true;
 }
@@ -1356,7 +1355,6 @@ static void keep_mark(struct attrib *a, const struct attrib_owner *owner)
 	if (i) {
 		s->entries[i].owner.mark = owner->mark;
 		s->entries[i].owner.state = owner->state;
-		s->entries[i].owner.how = owner->how;
 		s->entries[i].owner.how = owner->how;
 	}
 	shard_unlock(s);

@@ -38,13 +38,16 @@ def main():
                         help="of the netlink socket; a small one shows that losses are noticed")
     parser.add_argument("--keep-others", action="store_true",
                         help="list each question whose name spells no mark, with its time")
+    parser.add_argument("--keep-questions", action="store_true",
+                        help="list every question with its ID and the marks of its segments")
     parser.add_argument("--keep-encrypted", action="store_true",
                         help="list the segments of DNS over TLS with their marks and times")
     parser.add_argument("--ready-file", metavar="FILE", help="written when the group is bound")
     parser.add_argument("--json", metavar="FILE", help="verdict (default: stdout)")
     options = parser.parse_args()
     stop = programs.StopFlag()
-    bench = judge.Judge(options.mask, options.keep_others, (options.other_mask, options.other_bits))
+    bench = judge.Judge(options.mask, options.keep_others, (options.other_mask, options.other_bits),
+                        options.keep_questions)
     decoder = nflog.Decoder(bench.packet)
     group = nflog.Group(options.group, decoder, options.threshold, options.receive_buffer)
     programs.announce_ready(options.ready_file)
@@ -56,6 +59,7 @@ def main():
         "complete": not (group.overruns or decoder.gaps), "packets": decoder.packets,
         "overruns": group.overruns, "gaps": decoder.gaps, **bench.result(),
         **({"others": bench.others} if options.keep_others else {}),
+        **({"questions": bench.questions} if options.keep_questions else {}),
         **({"encrypted": bench.encrypted.connections} if options.keep_encrypted else {})})
 
 

@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import tempfile
 
+import account
 import encrypted
 import firewall
 import flows
@@ -102,6 +103,8 @@ class Run:
         clients, life = self._ask(resolver)
         resolver.check()
         record = {**self._inspect(resolver), "clients": clients, "life": life}
+        if self._options.account and self._shim:
+            record["stats"] = account.snapshot(self._folder)
         record["resolver"]["exit_status"] = resolver.stop()
         record["resolver"]["stderr"] = resolver.stderr()
         at_least = firewall.logged(self._network, self._options.rules) - before
@@ -138,6 +141,8 @@ class Run:
             recursion.settle(record)
         elif self._ends.encrypted:
             encrypted.settle(record)
+        if "stats" in record:
+            account.settle(record, self._folder, int(self._options.mask, 0))
 
     def _start(self, name, namespace, argv, ready=False):
         daemon = Daemon(name, self._network.inside(namespace, argv), self._folder)

@@ -71,6 +71,9 @@ def settle(record):
                 continue
             _connection(counts, connection["questions"], outside, waits)
             _details(witness.setdefault("details", []), connection["questions"], outside)
+            if "questions" in witness:          # for account.py; type and ID are not known here
+                witness["questions"] += [(name, None, None, _marks(outside, start, end))
+                                         for start, end, name in connection["questions"]]
     witness.update({name: witness.get(name, 0) + count for name, count in counts.items()})
 
 

@@ -2,6 +2,7 @@
 
 import pathlib
 
+import account
 import firewall
 import plan
 import resolverkit
@@ -51,6 +52,7 @@ class Ends:
         """The judge of what leaves."""
         timed = ["--threshold", "1"] if self.recursing or self.encrypted else []
         timed += ["--keep-others"] * self.recursing + ["--keep-encrypted"] * self.encrypted
+        timed += ["--keep-questions"] * bool(self._options.account and self._shim)
         if self._options.other_bits:
             bits = (firewall.OTHER_OF_SOCKET if self._options.other_bits == "socket"
                     else firewall.OTHER_OF_OUTPUT)
@@ -69,8 +71,9 @@ class Ends:
         module, limits = resolverkit.load(self._options.resolver), self.setting.limits
         # a unit's drop-in preloads by itself
         preload = [f"LD_PRELOAD={self._shim}"] if self._shim and not limits else []
+        told = account.environment(self._folder) if self._shim and self._options.account else []
         before = () if getattr(module, "PLACES_LIMITS", False) else limits
-        return [*bounded, *before, "env", *self._options.env, *preload,
+        return [*bounded, *before, "env", *told, *self._options.env, *preload,
                 *module.command(self.setting)]
 
     def reload(self, pid):

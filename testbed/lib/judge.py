@@ -112,11 +112,12 @@ class Stream:
 class Judge:
     """Counts and keeps the details of what was wrong."""
 
-    def __init__(self, mask=0xFFFFFFFF, keep_others=False, other=(0, 0)):
+    def __init__(self, mask=0xFFFFFFFF, keep_others=False, other=(0, 0), keep_questions=False):
         self._mask = mask
         self._other = other             # (mask, value) of another user's bits
         self.others = [] if keep_others else None   # of questions whose name spells no mark:
                                                     # (time, name, type, marks) for recursion.py
+        self.questions = [] if keep_questions else None     # each: (name, type, ID, marks)
         self._streams = {}
         self.encrypted = encrypted.Watch()
         self.counts = collections.Counter(dict.fromkeys(_COUNTERS, 0))
@@ -199,6 +200,9 @@ class Judge:
             self.counts["not_queries"] += 1
             return
         right = names.owners(question.name)
+        if self.questions is not None:
+            self.questions.append((question.name.decode("ascii", "replace"), question.qtype,
+                                   int.from_bytes(message[:2], "big"), list(marks)))
         if stream and not stream.judged_syn:
             stream.judged_syn = True
             self._judge_syn(stream.syn_mark, right)

@@ -92,6 +92,14 @@ def unmet_arrival(record):
     return reasons
 
 
+def unmet_account(record):
+    """Where the library's own counters and its trace say something else than the witness."""
+    account = record.get("account")
+    if account and not account["seen"]:
+        return ["the witness saw no question to compare the counters with"]
+    return account["differs"] if account else []
+
+
 def unmet_unmarked(record):
     """Reasons why this is not what a bare resolver does."""
     witness, clients = record["witness"], record["clients"]
@@ -109,8 +117,9 @@ def unmet(record, expectation, bare=None):
     if expectation == "bare-unmarked" or (expectation and record is bare):
         return unmet_unmarked(record)
     if expectation == "right":
-        return unmet_right(record, bare) + unmet_life(record, bare) + unmet_arrival(record)
-    return []
+        return (unmet_right(record, bare) + unmet_life(record, bare) + unmet_arrival(record)
+                + unmet_account(record))
+    return unmet_account(record)
 
 
 def line(record, name):

@@ -36,7 +36,7 @@ LIBS = -lnetfilter_conntrack -lmnl
 # The pure core: no socket, no clock, no allocation. It links alone into the unit tests.
 PURE = attrib cmsg config dns intake servers stream
 SHELL_SIDE = caps conntrack decide fdtab init intakes log mark real route rx rx_batch sent sock source stats stats_file \
-	     thread tls trace trace_out tx tx_batch tx_stream \
+	     thread tls tls_pending trace trace_out tx tx_batch tx_stream \
 	     wrap_descriptor wrap_option wrap_privilege wrap_receive wrap_send wrap_syscall wrap_tls wrap_wait
 OBJECTS = $(PURE:%=build/shim/%.o) $(SHELL_SIDE:%=build/shim/%.o)
 

@@ -30,7 +30,8 @@ struct thread {
 	 */
 	bool plain, plain_held, plain_used;
 	uint32_t plain_mark;
-	/* the mark that they left with, and whether that was because the kernel refused theirs */
+	/* how they left: by which connection, with which mark, and whether because the kernel refused theirs */
+	int plain_fd;
 	uint32_t plain_borne;
 	bool plain_refused;
 	int tcp_fd; /* the connection read last: what is decrypted next came by it */

@@ -3,8 +3,8 @@
 
 #include "decide.h"
 #include "rx.h"
-#include "sent.h"
 #include "sock.h"
+#include "tls_pending.h"
 #include "tx.h"
 
 #include <errno.h>
@@ -12,14 +12,7 @@
 enum {
 	SESSION_FD = -2, /* in the place of a socket: sessions are told apart by their generation */
 	MESSAGES_MAX = 64, /* in one piece of cleartext */
-	QUERIES_MAX = 32,  /* of these, so many are counted */
 };
-
-/* The queries of the call that is under way, as decided. */
-static _Thread_local struct {
-	unsigned count, left;
-	struct decision decision[QUERIES_MAX + 1];
-} under_way __attribute__((tls_model("initial-exec")));
 
 /* end: where the message's question ends. */
 typedef void message_fn(struct thread *t, const void *session, int fd, const uint8_t *msg,
@@ -69,17 +62,15 @@ static void written(struct thread *t, const void *session, int fd, const uint8_t
 	}
 	if (!dns_parse(attrib_key(shim.attrib), msg, len, &query))
 		return;
-	struct decision *decision = &under_way.decision[under_way.count];
-
-	if (under_way.count < QUERIES_MAX)
-		under_way.count++;
-	uint32_t mark = decide_query(t, socket, &query, decision);
+	struct decision decision;
+	uint32_t mark = decide_query(t, socket, &query, &decision);
 
 	/* several clients' queries that will leave together: nobody's mark, rather than another's */
 	if (t->plain && mark != t->plain_mark)
 		mark = shim.config.default_mark;
 	t->plain = true;
 	t->plain_mark = mark;
+	tls_pending_add(t, session, &decision, msg, end);
 }
 
 void tls_before_write(const void *session, const void *buf, size_t len)
@@ -89,7 +80,7 @@ void tls_before_write(const void *session, const void *buf, size_t len)
 
 	if (!t)
 		return;
-	under_way.count = under_way.left = 0;
+	tls_pending_begin(t);
 	each_message(t, session, -1, buf, len, written);
 	t->plain_held = true;
 	t->plain_used = false;
@@ -97,44 +88,21 @@ void tls_before_write(const void *session, const void *buf, size_t len)
 	errno = saved;
 }
 
-/* A query that the TLS library took. Where its bytes are still to come, they will bear what is noted for them. */
-static void left(struct thread *t, const void *session, int fd, const uint8_t *msg, size_t len,
-		 size_t end)
+void tls_after_write(int fd, bool taken)
 {
-	struct fd_state *st = fd >= 0 ? fd_find(fd) : NULL;
-	const struct decision *decision = &under_way.decision[under_way.left];
-
-	(void)session;
-	(void)len;
-	if (msg[2] & 0x80 || under_way.left == under_way.count)
-		return;
-	under_way.left++;
-	sent_query(&(struct sent){
-		.fd = fd,
-		.st = st,
-		.decision = decision,
-		.borne = t->plain_used ? t->plain_borne : t->plain_mark,
-		.instead = t->plain_used && t->plain_refused ? SENT_REFUSED : SENT_CONFLICT,
-		.msg = msg,
-		.end = end,
-	});
-}
-
-void tls_after_write(const void *session, int fd, const void *buf, size_t len)
-{
-	struct thread *t = under_way.count && len ? thread_enter() : NULL;
+	struct thread *t = thread_enter();
 	int saved = errno;
 
-	if (t) {
-		each_message(t, session, fd, buf, len, left);
-		thread_leave(t);
-		errno = saved;
-	}
-	under_way.count = 0;
-	t = &thread_self;
+	if (!t)
+		return;
+	tls_pending_end(taken);
+	if (t->plain_used)
+		tls_pending_left(t);
 	t->plain_held = false;
 	if (fd >= 0 || t->plain_used)
 		t->plain = false;
+	thread_leave(t);
+	errno = saved;
 }
 
 static void client_asked(struct thread *t, const void *session, int fd, const uint8_t *msg,

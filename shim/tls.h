@@ -7,6 +7,7 @@
 #ifndef SHIM_TLS_H
 #define SHIM_TLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /**
@@ -20,11 +21,11 @@ void tls_before_write(const void *session, const void *buf, size_t len);
 /**
  * The call is over.
  *
- * @param buf, len  what the TLS library took of it
- * @param fd        the descriptor by which the library writes, or -1 where the program moves the encrypted bytes itself:
- *                  then they are perhaps still to come
+ * @param fd     the descriptor by which the library writes, or -1 where the program moves the encrypted bytes itself:
+ *               then they are perhaps still to come
+ * @param taken  the TLS library has taken the bytes; else the program will hand them over again
  */
-void tls_after_write(const void *session, int fd, const void *buf, size_t len);
+void tls_after_write(int fd, bool taken);
 
 /** The program got decrypted bytes. fd: as above. */
 void tls_read(const void *session, int fd, const void *buf, size_t len);

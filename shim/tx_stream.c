@@ -9,6 +9,7 @@
 #include "route.h"
 #include "sent.h"
 #include "sock.h"
+#include "tls_pending.h"
 #include "tx.h"
 
 #include <errno.h>
@@ -297,8 +298,11 @@ static void left(struct outgoing *out, const struct iovec *iov, size_t count, ss
 	if (out->plain) { /* the bytes that it was for are on their way */
 		out->t->plain_used = true;
 		out->t->plain = out->t->plain_held;
+		out->t->plain_fd = out->fd;
 		out->t->plain_borne = mark_now(out->fd, out->st);
 		out->t->plain_refused = out->instead == SENT_REFUSED;
+		if (!out->t->plain_held)
+			tls_pending_left(out->t);
 	}
 	each_begun(out, iov, count, (size_t)n, query_left);
 	fd_lock_streams(out->st, out->fd);

@@ -56,7 +56,7 @@ SHIM_EXPORT int SSL_write(void *ssl, const void *buf, int len)
 	tls_before_write(ssl, buf, len > 0 ? (size_t)len : 0);
 	int ret = call(ssl, buf, len);
 
-	tls_after_write(ssl, write_fd(ssl, CALLER), buf, ret > 0 ? (size_t)ret : 0);
+	tls_after_write(write_fd(ssl, CALLER), ret > 0);
 	return ret;
 }
 
@@ -69,7 +69,7 @@ SHIM_EXPORT int SSL_write_ex(void *ssl, const void *buf, size_t len, size_t *wri
 	tls_before_write(ssl, buf, len);
 	int ret = call(ssl, buf, len, written);
 
-	tls_after_write(ssl, write_fd(ssl, CALLER), buf, ret > 0 ? *written : 0);
+	tls_after_write(write_fd(ssl, CALLER), ret > 0);
 	return ret;
 }
 
@@ -103,7 +103,7 @@ SHIM_EXPORT ssize_t gnutls_record_send(void *session, const void *buf, size_t le
 	tls_before_write(session, buf, len);
 	ssize_t ret = call(session, buf, len);
 
-	tls_after_write(session, -1, buf, ret > 0 ? (size_t)ret : 0);
+	tls_after_write(-1, ret > 0);
 	return ret;
 }
 

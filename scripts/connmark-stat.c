@@ -95,13 +95,13 @@ static struct options parse(int argc, char **argv)
 			forms++;
 			break;
 		case 'i':
-			o.pid = parse_pid(optarg);
+			o.pid = parse_pid(optarg ? optarg : "");
 			break;
 		case 'd':
 			o.dead = true;
 			break;
 		case 'D':
-			o.directory = optarg;
+			o.directory = optarg ? optarg : "";
 			break;
 		case 'h':
 			fputs(usage, stdout);

@@ -137,9 +137,11 @@ static void make_name(char out[32], const char *program, unsigned number)
 {
 	char safe[16] = "";
 
-	for (unsigned i = 0; i + 1 < sizeof(safe) && program[i]; i++)
-		safe[i] = program[i] == '/' || program[i] <= ' ' || program[i] == '.' ? '_'
-										      : program[i];
+	for (unsigned i = 0; i + 1 < sizeof(safe) && program[i]; i++) {
+		safe[i] = program[i];
+		if (safe[i] == '/' || safe[i] <= ' ' || safe[i] == '.')
+			safe[i] = '_';
+	}
 	snprintf(out, 32, "%s-%u", safe, number);
 }
 

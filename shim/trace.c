@@ -116,6 +116,7 @@ __attribute__((format(printf, 2, 3))) static void add(struct line *l, const char
 	va_list args;
 
 	va_start(args, format);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is unknown to the analyzer */
 	int n = vsnprintf(l->text + l->used, room, format, args);
 
 	va_end(args);
@@ -176,7 +177,7 @@ static const char *how_learned(const struct attrib_owner *owner)
 		[MARK_HOW_CONNECTION] = "connection",
 	};
 
-	if (owner->state == MARK_KNOWN)
+	if (owner->state == MARK_KNOWN && owner->how < sizeof(names) / sizeof(names[0]))
 		return names[owner->how];
 	return owner->state == MARK_ABSENT ? "no-entry" : "failed";
 }

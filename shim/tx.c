@@ -132,6 +132,7 @@ void tx_prepare(struct thread *t, int fd, struct fd_state *st, const struct msgh
 
 	out->changed = out->refused = out->decision.made = false;
 	out->question_at = msg;
+	out->end = 0;
 	out->answer = is_answer(msg, have);
 	if (!out->answer && dns_parse(attrib_key(shim.attrib), msg, have, &query))
 		query_leaves(t, fd, st, app, &query, control, size, out);

@@ -47,14 +47,17 @@ static void defaults(void **state)
 	assert_int_equal(c.log, LOG_STDERR);
 	assert_string_equal(c.log_path, "");
 	assert_string_equal(c.trace_path, "");
+	assert_int_equal(c.trace_fd, -1);
+	assert_int_equal(c.trace_rate, 1000);
+	assert_string_equal(c.stats_dir, "/run/connmarkshim");
 }
 
 static void names_are_listed_once(void **state)
 {
 	static const char *const expected[] = {
-		"CONNMARK_SOURCE", "CONNMARK_MASK",	 "CONNMARK_DEFAULT", "CONNMARK_STREAM",
-		"CONNMARK_ZONE",   "CONNMARK_KEEP_CAPS", "CONNMARK_DRY_RUN", "CONNMARK_TABLE",
-		"CONNMARK_LOG",	   "CONNMARK_TRACE",
+		"CONNMARK_SOURCE", "CONNMARK_MASK",	 "CONNMARK_DEFAULT",	"CONNMARK_STREAM",
+		"CONNMARK_ZONE",   "CONNMARK_KEEP_CAPS", "CONNMARK_DRY_RUN",	"CONNMARK_TABLE",
+		"CONNMARK_LOG",	   "CONNMARK_TRACE",	 "CONNMARK_TRACE_RATE", "CONNMARK_STATS",
 	};
 	unsigned n = 0;
 
@@ -226,6 +229,38 @@ static void paths(void **state)
 	assert_non_null(strstr(why, "up to 255 characters"));
 }
 
+static void trace_and_stats(void **state)
+{
+	static const char *const bad_fd[] = {"fd:",   "fd:-1", "fd:1048577",
+					     "fd:3x", "fd: 3", "FD:3"};
+	static const char *const bad_stats[] = {"", "/", "on", "Off", "run/stats"};
+
+	(void)state;
+	config_init(&c);
+	assert_true(set("CONNMARK_TRACE", "fd:7"));
+	assert_int_equal(c.trace_fd, 7);
+	assert_string_equal(c.trace_path, "");
+	assert_true(set("CONNMARK_TRACE", "/run/trace"));
+	assert_int_equal(c.trace_fd, -1);
+	assert_true(set("CONNMARK_TRACE", "fd:0"));
+	assert_int_equal(c.trace_fd, 0);
+	for (size_t i = 0; i < COUNT(bad_fd); i++)
+		refuses_saying("CONNMARK_TRACE", bad_fd[i], "or fd:N for an open descriptor");
+	assert_true(set("CONNMARK_TRACE_RATE", "0"));
+	assert_int_equal(c.trace_rate, 0);
+	assert_true(set("CONNMARK_TRACE_RATE", "1000000"));
+	assert_int_equal(c.trace_rate, 1000000);
+	refuses_saying("CONNMARK_TRACE_RATE", "1000001", "a number from 0 to 1000000");
+	refuses_saying("CONNMARK_TRACE_RATE", "", "a number from 0 to 1000000");
+	assert_true(set("CONNMARK_STATS", "/srv/stats"));
+	assert_string_equal(c.stats_dir, "/srv/stats");
+	assert_true(set("CONNMARK_STATS", "off"));
+	assert_string_equal(c.stats_dir, "");
+	for (size_t i = 0; i < COUNT(bad_stats); i++)
+		refuses_saying("CONNMARK_STATS", bad_stats[i],
+			       "off, or the absolute path of a directory");
+}
+
 static void unknown_names(void **state)
 {
 	static const char *const bad[] = {
@@ -303,6 +338,7 @@ int main(void)
 		cmocka_unit_test(choices),
 		cmocka_unit_test(choices_that_are_none),
 		cmocka_unit_test(paths),
+		cmocka_unit_test(trace_and_stats),
 		cmocka_unit_test(unknown_names),
 		cmocka_unit_test(long_value),
 		cmocka_unit_test(values_are_copied),

@@ -154,13 +154,17 @@ static bool find_name(struct stats_file *f, const char *program)
 		bool again = i >= KEPT && i < 2 * KEPT;
 
 		make_name(name, program, i < KEPT ? i : i - KEPT);
-		if (take_name(f, name) ||
-		    (errno == EEXIST && i < 2 * KEPT &&
-		     remove_dead(f->directory_fd, name, !again) && take_name(f, name))) {
+		bool taken = take_name(f, name);
+		int error = errno;
+
+		if (!taken && error == EEXIST && i < 2 * KEPT)
+			taken = remove_dead(f->directory_fd, name, !again) && take_name(f, name);
+		if (taken) {
 			snprintf(f->name, sizeof(f->name), "%s", name);
 			return true;
 		}
-		if (errno != EEXIST && errno != EPERM && errno != EACCES)
+		errno = error; /* not that of the try to remove it */
+		if (error != EEXIST && error != EPERM && error != EACCES)
 			break;
 	}
 	return false;

@@ -51,26 +51,31 @@ def _key(name, qtype, number, mark, encrypted):
 
 
 def settle(record, folder, mask):
-    """Adds 'account' to the record: what was compared, and what differs."""
-    encrypted = any(qtype is None for _, qtype, _, _ in record["witness"]["questions"])
-    seen = collections.Counter(
-        _key(name, qtype, number, mark, encrypted)
-        for name, qtype, number, marks in record["witness"].pop("questions") for mark in marks[:1])
+    """Adds 'account' to the record: what was compared, and what differs.
+
+    In a dry run nothing is marked: the counters and the trace must agree on what would have been.
+    """
+    dry = any(program["dry_run"] for program in record["stats"])
+    asked = record["witness"].pop("questions")
+    encrypted = any(qtype is None for _, qtype, _, _ in asked)
     lines = [json.loads(line) for line in (folder / TRACE).read_text(encoding="ascii").splitlines()]
+    queries = [line for line in lines
+               if line["event"] == "query" and line["outcome"] != "dropped"]
+    seen = collections.Counter(
+        _key(name, qtype, number, 0 if dry else marks[0], encrypted)
+        for name, qtype, number, marks in asked if marks)
     traced = collections.Counter(
         _key(line["upstream"].get("name", ""), line["upstream"].get("type"),
-             line["upstream"].get("id"), line["packet_mark"] & mask, encrypted)
-        for line in lines if line["event"] == "query" and "packet_mark" in line)
+             line["upstream"].get("id"), 0 if dry else line["packet_mark"] & mask, encrypted)
+        for line in queries)
+    truth = collections.Counter(line["mark"] & mask for line in queries) if dry else \
+        collections.Counter(marks[0] for _, _, _, marks in asked if marks)
     marks, reasons, counters = _counted(record["stats"])
-    seen_marks = collections.Counter()
-    for key, count in seen.items():
-        seen_marks[key[-1]] += count
-    differs = [f"mark {mark}: the witness saw {seen_marks[mark]}, connmark-stat says {marks[mark]}"
-               for mark in sorted(set(marks) | set(seen_marks), key=str)
-               if marks[mark] != seen_marks[mark]]
-    for name, amount in (("evidence", sum(reasons.values())),
-                         ("outcomes", sum(n for key, n in counters.items()
-                                          if key.startswith("set_")))):
+    differs = [f"mark {mark}: connmark-stat says {marks[mark]}, "
+               f"{'the trace' if dry else 'the witness'} {truth[mark]}"
+               for mark in sorted(set(marks) | set(truth), key=str) if marks[mark] != truth[mark]]
+    outcomes = sum(count for name, count in counters.items() if name.startswith("set_"))
+    for name, amount in (("evidence", sum(reasons.values())), ("outcomes", outcomes)):
         if amount != sum(seen.values()):
             differs.append(f"{name}: {amount} together, the witness saw {sum(seen.values())}")
     differs += [f"not in the trace: {key}" for key in list(seen - traced)[:SHOWN]]
@@ -78,9 +83,8 @@ def settle(record, folder, mask):
     record["account"] = {
         "seen": sum(seen.values()), "counted": sum(marks.values()), "traced": sum(traced.values()),
         "by_mark": {str(mark): count for mark, count in sorted(marks.items(), key=str)},
-        "reasons": dict(reasons), "counters": dict(counters),
-        "evidence": dict(collections.Counter(line["evidence"] for line in lines
-                                             if line["event"] == "query")),
+        "reasons": dict(reasons), "counters": dict(counters), "lines": len(lines),
+        "evidence": dict(collections.Counter(line["evidence"] for line in queries)),
         "outcomes": dict(collections.Counter(line["outcome"] for line in lines
                                              if line["event"] == "query")),
         "differs": differs}

@@ -8,7 +8,10 @@
 #   make bench      what the library costs: CPU a query under load, memory, scale; tables and charts (root; an hour)
 #   make lint       warnings of gcc and clang, clang-tidy, cppcheck, shellcheck, formatting, manual pages, structure
 #   make fuzz       a longer fuzz campaign: FUZZ_SECONDS a target (default 60)
-#   make install    DESTDIR= PREFIX=
+#   make install    DESTDIR= PREFIX= LIBDIR= ...; make uninstall
+#   make check      the unit tests alone, for packagers: needs cmocka, neither root nor clang
+#   make deb        Debian packages, in build/ (debhelper, lintian)
+#   make musl       the library and the tests for musl, in build/musl (musl-tools)
 #
 VERSION = 0.1.0
 
@@ -18,6 +21,7 @@ LIBDIR = $(PREFIX)/lib/connmarkshim
 DATADIR = $(PREFIX)/share/connmarkshim
 MANDIR = $(PREFIX)/share/man
 DOCDIR = $(PREFIX)/share/doc/connmarkshim
+COMPLETIONDIR = $(PREFIX)/share/bash-completion/completions
 
 CC ?= gcc
 CLANG ?= clang
@@ -44,7 +48,7 @@ UNIT_TESTS = $(notdir $(basename $(wildcard testbed/unit/test_*.c)))
 FUZZERS = $(notdir $(basename $(wildcard testbed/fuzz/fuzz_*.c)))
 COMMANDS = $(notdir $(filter-out %.c %.h,$(wildcard scripts/connmark-*)))
 
-.PHONY: all clean lint unit test tested matrix bench demo install uninstall fuzz programs bench-programs
+.PHONY: all bench bench-programs check clean deb demo fuzz install lint matrix musl programs test tested uninstall unit
 .DELETE_ON_ERROR:
 
 all: build/libconnmarkshim.so build/connmark-stat
@@ -87,6 +91,9 @@ build/tsan/tests/%: testbed/unit/%.c $(PURE_SOURCES) | build/tsan/tests
 	$(CLANG) $(TESTFLAGS) -O1 -fsanitize=thread -o $@ $< $(PURE_SOURCES) -lcmocka -pthread
 
 unit: $(UNIT_TESTS:%=build/tests/%) $(UNIT_TESTS:%=build/asan/tests/%) $(UNIT_TESTS:%=build/tsan/tests/%)
+
+check: $(UNIT_TESTS:%=build/tests/%)
+	for test in $^; do $$test || exit 1; done
 
 # ---- little programs that the integration tests run under the shim --------------------------------------------------
 
@@ -150,30 +157,52 @@ demo:
 
 # ---- installation ---------------------------------------------------------------------------------------------------
 
-install: all
-	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8 \
-		$(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)
-	install -m 0644 scripts/lib/*.bash $(DESTDIR)$(DATADIR)/
+# What is there is installed, and uninstall takes the same lists, so that neither can forget what the other knows.
+COMPILED = connmark-stat
+SOURCED = $(notdir $(wildcard scripts/lib/*))
+MANUALS = $(notdir $(wildcard man/*.[0-9]))
+DOCUMENTS = README.md CHANGELOG.md LICENSE
+
+manual_path = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(1)
+COMPLETED = $(COMMANDS) $(COMPILED)
+INSTALLED = $(LIBDIR)/libconnmarkshim.so $(addprefix $(SBINDIR)/,$(COMMANDS) $(COMPILED)) $(SOURCED:%=$(DATADIR)/%) \
+	    $(foreach page,$(MANUALS),$(call manual_path,$(page))) $(DOCUMENTS:%=$(DOCDIR)/%) \
+	    $(COMPLETED:%=$(COMPLETIONDIR)/%)
+
+# $(call put,FILE,WHERE,MODE): installs a text; the places that it names become those of this installation.
+put = sed -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@DATADIR@|$(DATADIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
+	-e 's|/usr/local/sbin|$(SBINDIR)|g' -e 's|/usr/local/lib/connmarkshim|$(LIBDIR)|g' \
+	$(1) > $(DESTDIR)$(2) && chmod $(3) $(DESTDIR)$(2)
+
+install: all $(COMPILED:%=build/%)
+	install -d $(addprefix $(DESTDIR),$(sort $(dir $(INSTALLED))))
 	install -m 0644 build/libconnmarkshim.so $(DESTDIR)$(LIBDIR)/
-	for name in $(COMMANDS); do \
-		sed -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@DATADIR@|$(DATADIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
-			scripts/$$name > $(DESTDIR)$(SBINDIR)/$$name && \
-		chmod 0755 $(DESTDIR)$(SBINDIR)/$$name || exit 1; \
-	done
-	install -m 0644 man/*.7 $(DESTDIR)$(MANDIR)/man7/
-	for page in man/*.8; do \
-		sed -e 's|/usr/local/sbin|$(SBINDIR)|g' $$page > $(DESTDIR)$(MANDIR)/man8/$${page##*/} && \
-		chmod 0644 $(DESTDIR)$(MANDIR)/man8/$${page##*/} || exit 1; \
-	done
-	install -m 0644 README.md LICENSE $(DESTDIR)$(DOCDIR)/
+	$(if $(COMPILED),install -m 0755 $(COMPILED:%=build/%) $(DESTDIR)$(SBINDIR)/)
+	@$(foreach name,$(COMMANDS),$(call put,scripts/$(name),$(SBINDIR)/$(name),0755) &&) :
+	@$(foreach name,$(SOURCED),$(call put,scripts/lib/$(name),$(DATADIR)/$(name),0644) &&) :
+	@$(foreach page,$(MANUALS),$(call put,man/$(page),$(call manual_path,$(page)),0644) &&) :
+	@$(foreach name,$(DOCUMENTS),$(call put,$(name),$(DOCDIR)/$(name),0644) &&) :
+	@$(foreach name,$(COMPLETED),install -m 0644 scripts/bash-completion $(DESTDIR)$(COMPLETIONDIR)/$(name) &&) :
 
 uninstall:
-	rm -f $(DESTDIR)$(LIBDIR)/libconnmarkshim.so $(COMMANDS:%=$(DESTDIR)$(SBINDIR)/%) \
-		$(patsubst scripts/lib/%,$(DESTDIR)$(DATADIR)/%,$(wildcard scripts/lib/*)) \
-		$(patsubst man/%,$(DESTDIR)$(MANDIR)/man7/%,$(wildcard man/*.7)) \
-		$(patsubst man/%,$(DESTDIR)$(MANDIR)/man8/%,$(wildcard man/*.8)) \
-		$(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/LICENSE
-	rmdir $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DATADIR) $(DESTDIR)$(DOCDIR) 2>/dev/null || true
+	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
+	for dir in $(filter %/connmarkshim,$(patsubst %/,%,$(sort $(dir $(INSTALLED))))); do \
+		[ ! -d "$(DESTDIR)$$dir" ] || rmdir --ignore-fail-on-non-empty "$(DESTDIR)$$dir" || exit 1; \
+	done
+
+# ---- packages -------------------------------------------------------------------------------------------------------
+
+# From a copy, so that nothing that debhelper writes is left in this tree.
+DEB_TREE = build/deb/connmarkshim-$(VERSION)
+
+deb:
+	rm -rf build/deb build/*.deb build/*.changes build/*.buildinfo
+	mkdir -p $(DEB_TREE)
+	tar -cf - --exclude=./build --exclude=./.git . | tar -xf - -C $(DEB_TREE)
+	cd $(DEB_TREE) && dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes
+	mv build/deb/*.deb build/deb/*.changes build/deb/*.buildinfo build/
+	rm -rf build/deb
+	lintian --fail-on error,warning --allow-root build/connmarkshim_$(VERSION)_*.changes
 
 clean:
 	rm -rf build

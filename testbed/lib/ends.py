@@ -71,6 +71,9 @@ class Ends:
         module, limits = resolverkit.load(self._options.resolver), self.setting.limits
         # a unit's drop-in preloads by itself
         preload = [f"LD_PRELOAD={self._shim}"] if self._shim and not limits else []
+        launcher = getattr(self._options, "launcher", None)
+        if preload and launcher:
+            preload = [launcher, "--"]
         told = account.environment(self._folder) if self._shim and self._options.account else []
         before = () if getattr(module, "PLACES_LIMITS", False) else limits
         return [*bounded, *before, "env", *told, *self._options.env, *preload,

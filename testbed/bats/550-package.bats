@@ -50,6 +50,7 @@ installed() { # ROOT: all files beneath it
 	local command
 	for command in "$REPO"/scripts/connmark-*; do
 		command=$(basename "${command%.[ch]}")
+		[[ $command != connmark-stat-* ]] || continue # its parts
 		[ -x "$root/opt/dns/sbin/$command" ] || fail "$command is not installed"
 		[ -f "$root/opt/dns/share/man/man8/$command.8" ] || fail "$command's manual is not installed"
 	done
@@ -102,6 +103,7 @@ completes() { # COMMAND WORD...
 	local command options
 	for command in "$REPO"/scripts/connmark-*; do
 		command=$(basename "${command%.[ch]}")
+		[[ $command != connmark-stat-* ]] || continue # its parts
 		options=$(PATH=$REPO/scripts:$REPO/build:$PATH "$command" --help | grep -oE '(^ +|, )--[a-z-]+' |
 			grep -oE -- '--[a-z-]+' | sort -u)
 		[ "$options" ] || fail "$command --help names no option"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2016,SC2030,SC2031,SC2054
 # The counters: their sums are the witness's, to the packet; and their files, whatever becomes of the programs that count.
 
 load helpers

@@ -577,16 +577,21 @@ static void evict(struct shard *s, enum class class)
 	entry_drop(s, s->age[class].oldest);
 }
 
+static bool clients_full(const struct shard *s)
+{
+	return s->count[CLASS_WAITING] + s->count[CLASS_ANSWERED] >=
+	       s->entry_pool.size / SHARES * CLIENT_SHARES;
+}
+
 /*
  * Each kind gives way to its own when it has its share, so that a flood of one kind does not push the others out: of
  * clients, those that have been answered first, then who waits longest.
  */
 static void make_room(struct shard *s, enum class class)
 {
-	uint32_t clients = s->count[CLASS_WAITING] + s->count[CLASS_ANSWERED];
 	uint32_t share = s->entry_pool.size / SHARES;
 
-	if (class == CLASS_WAITING && clients >= share * CLIENT_SHARES)
+	if (class == CLASS_WAITING && clients_full(s))
 		evict(s, s->count[CLASS_ANSWERED] ? CLASS_ANSWERED : CLASS_WAITING);
 	if ((class == CLASS_LEARNED || class == CLASS_UPSTREAM) && s->count[class] >= share)
 		evict(s, class);
@@ -613,6 +618,22 @@ static void make_room_for_links(struct shard *s)
 	}
 }
 
+static uint32_t answered_most(const struct shard *s)
+{
+	uint32_t most = s->entry_pool.size / ANSWERED_SHARES;
+
+	return most > ANSWERED_LEAST ? most : ANSWERED_LEAST;
+}
+
+/* For a client that has had its answer, nobody goes but who was answered before it. */
+static bool fits_past(struct shard *s)
+{
+	if (s->count[CLASS_ANSWERED] >= answered_most(s))
+		entry_drop(s, s->age[CLASS_ANSWERED].oldest);
+	return !clients_full(s) && !is_full(&s->link_pool, ANCESTORS_MAX + 2) &&
+	       !is_full(&s->node_pool, ANCESTORS_MAX + 2);
+}
+
 static uint32_t entry_make(struct shard *s, uint32_t now, enum class class)
 {
 	make_room(s, class);
@@ -628,7 +649,9 @@ static uint32_t entry_make(struct shard *s, uint32_t now, enum class class)
 	e->links = 0;
 	e->key = e->question = 0;
 	age_append(s, i, class);
-	set_state(e, class == CLASS_WAITING ? TAG_WAITING : TAG_OTHER);
+	set_state(e, class == CLASS_WAITING    ? TAG_WAITING
+		     : class == CLASS_ANSWERED ? TAG_ANSWERED
+					       : TAG_OTHER);
 	return i;
 }
 
@@ -737,24 +760,25 @@ static void link_tld(struct shard *s, uint32_t i, const struct dns_name *name, e
 	link_make(s, i, node_hash(name->suffix[name->labels - 1], NODE_BENEATH), list);
 }
 
-/* The client's own query, in the shard of its name. */
-static void enter_query(struct attrib *a, struct shard *s, uint32_t now,
-			const struct dns_message *query, uint64_t key, struct attrib_owner *who)
+/* The client's own query, in the shard of its name: one that waits, or has been answered already. */
+static uint32_t enter_query(struct attrib *a, struct shard *s, uint32_t now,
+			    const struct dns_message *query, uint64_t key, enum class class,
+			    struct attrib_owner *who)
 {
+	enum list list = class == CLASS_WAITING ? LIST_FRESH : LIST_ANSWERED;
 	uint64_t hash = dns_name_hash(&query->name);
-	uint32_t i = entry_make(s, now, CLASS_WAITING);
+	uint32_t i = entry_make(s, now, class);
 
 	if (!i)
-		return;
+		return 0;
 	who->ref = ref_to(a, s, i);
 	s->entries[i].owner = *who;
 	s->entries[i].question = question_hash(hash, query->qtype);
-	atomic_store_explicit(&a->newest, pack(who->ref), memory_order_relaxed);
-	waits(a, who, true);
 	key_insert(s, i, key);
-	link_make(s, i, s->entries[i].question, LIST_FRESH);
-	link_make(s, i, node_hash(hash, NODE_NAME), LIST_FRESH);
-	link_ancestors(s, i, &query->name, LIST_FRESH);
+	link_make(s, i, s->entries[i].question, list);
+	link_make(s, i, node_hash(hash, NODE_NAME), list);
+	link_ancestors(s, i, &query->name, list);
+	return i;
 }
 
 static void renew(struct shard *s, uint32_t i, uint32_t now)
@@ -832,8 +856,10 @@ void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_messag
 	who->asked = now;
 	who->ref = who->tld = (struct attrib_ref){0};
 	bool again = refresh_query(a, s, now, key, who);
-	if (!again)
-		enter_query(a, s, now, query, key, who);
+	if (!again && enter_query(a, s, now, query, key, CLASS_WAITING, who)) {
+		atomic_store_explicit(&a->newest, pack(who->ref), memory_order_relaxed);
+		waits(a, who, true);
+	}
 	shard_unlock(s);
 	if (query->name.labels >= 2 && who->ref.index) {
 		s = enter(a, shard_of_tld(&query->name), now);
@@ -843,11 +869,43 @@ void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_messag
 	attrib_turn_add(turn, who);
 }
 
-static uint32_t answered_most(const struct shard *s)
+/* Its second entry, likewise. */
+static void enter_past_tld(struct shard *s, uint32_t now, const struct dns_name *name, uint64_t key,
+			   const struct attrib_owner *who)
 {
-	uint32_t most = s->entry_pool.size / ANSWERED_SHARES;
+	uint32_t i = key_find(s, ~key);
 
-	return most > ANSWERED_LEAST ? most : ANSWERED_LEAST;
+	if (i)
+		entry_drop(s, i);
+	i = fits_past(s) ? entry_make(s, now, CLASS_ANSWERED) : 0;
+	if (!i)
+		return;
+	s->entries[i].owner = *who;
+	key_insert(s, i, ~key);
+	link_tld(s, i, name, LIST_ANSWERED);
+}
+
+void attrib_client_past(struct attrib *a, uint32_t now, const struct dns_message *query,
+			struct attrib_owner *who)
+{
+	uint64_t key = client_key(a, query, who);
+	struct shard *s = enter(a, shard_of(&query->name, 0), now);
+	uint32_t i = key_find(s, key);
+	bool waits_again = i && s->entries[i].class == CLASS_WAITING;
+
+	who->id = query->id;
+	who->asked = now;
+	who->ref = who->tld = (struct attrib_ref){0};
+	if (i && !waits_again)
+		entry_drop(s, i);
+	if (!waits_again && fits_past(s))
+		enter_query(a, s, now, query, key, CLASS_ANSWERED, who);
+	shard_unlock(s);
+	if (query->name.labels >= 2 && who->ref.index) {
+		s = enter(a, shard_of_tld(&query->name), now);
+		enter_past_tld(s, now, &query->name, key, who);
+		shard_unlock(s);
+	}
 }
 
 static void answer_entry(struct shard *s, uint32_t now, uint64_t key)

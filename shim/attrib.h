@@ -19,7 +19,8 @@
  *   ancestor  a client waits beneath it: minimised names, DS and DNSKEY, delegations. Of several: the thread's own,
  *             else the newest
  *   ancestor  also: it is a name server, or leads to one, and a client waits beneath a zone that it serves
- *   answered  as exact and ancestor, where the client has had its answer a moment ago: prefetches, stale answers
+ *   answered  as exact and ancestor, where the client has had its answer a moment ago: prefetches, stale answers.
+ *             Of several: who was answered last
  *   turn      the thread received exactly one message in its turn, so this query is of its making; only where this
  *             program has been seen to send in the turn in which it received, and never otherwise
  *   none      nobody's: the default mark
@@ -160,6 +161,15 @@ const struct sip_key *attrib_key(const struct attrib *a);
  */
 void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_message *query,
 			 struct attrib_owner *who, struct attrib_turn *turn);
+
+/**
+ * A client's query came in and was answered, and nothing has been said of it here so far. Nothing changes where the
+ * client asks the same again and waits, and nobody else goes where there is no room.
+ *
+ * @param now  when it came in; others as for attrib_client_query
+ */
+void attrib_client_past(struct attrib *a, uint32_t now, const struct dns_message *query,
+			struct attrib_owner *who);
 
 /**
  * An upstream query is about to leave: whose is it?

@@ -79,6 +79,18 @@ static void gather(struct thread *t)
 	t->turn_query = 0;
 }
 
+/* Whose is it? Where nobody waits for it, perhaps the cache has just answered somebody, and is being refreshed. */
+static void find_owner(struct thread *t, uint32_t now, struct attrib_socket socket,
+		       const struct dns_message *query, struct attrib_decision *decision)
+{
+	attrib_upstream_query(shim.attrib, now, query, socket, &t->turn, decision);
+	bool waits = decision->evidence != ATTRIB_NONE && decision->evidence != ATTRIB_ANSWERED &&
+		     decision->evidence != ATTRIB_TURN;
+
+	if (!waits && intakes_recall(shim.attrib, t->intake, now))
+		attrib_upstream_query(shim.attrib, now, query, socket, &t->turn, decision);
+}
+
 static void say_losses(void)
 {
 	static _Atomic uint64_t said;
@@ -96,7 +108,7 @@ uint32_t decide_query(struct thread *t, struct attrib_socket socket,
 	out->made = true;
 	out->mark = shim.config.default_mark;
 	gather(t);
-	attrib_upstream_query(shim.attrib, now, query, socket, &t->turn, &out->why);
+	find_owner(t, now, socket, query, &out->why);
 	say_losses();
 	if (out->why.evidence != ATTRIB_NONE) {
 		know_mark(&out->why.owner);

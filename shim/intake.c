@@ -23,12 +23,12 @@ static void set_state(struct intake_slot *slot, enum intake_state state)
 	atomic_store_explicit(&slot->state, state, memory_order_release);
 }
 
-/* Whoever turns a pending slot first has it. */
-static bool claim(struct intake_slot *slot, enum intake_state to)
+/* Whoever turns a pending or an answered slot first has it. */
+static bool claim(struct intake_slot *slot, enum intake_state from, enum intake_state to)
 {
-	uint32_t pending = INTAKE_PENDING;
+	uint32_t state = from;
 
-	return atomic_compare_exchange_strong_explicit(&slot->state, &pending, to,
+	return atomic_compare_exchange_strong_explicit(&slot->state, &state, to,
 						       memory_order_acq_rel, memory_order_acquire);
 }
 
@@ -72,7 +72,7 @@ static void empty(struct intake *in, struct attrib *a)
 	for (uint32_t i = since < INTAKE_SLOTS ? since : INTAKE_SLOTS; i-- > 0;) {
 		struct intake_slot *slot = slot_of(in, newest - i);
 
-		if (state_of(slot) == INTAKE_PENDING && claim(slot, INTAKE_MOVING))
+		if (state_of(slot) == INTAKE_PENDING && claim(slot, INTAKE_PENDING, INTAKE_MOVING))
 			enter_table(a, slot);
 	}
 	atomic_store_explicit(&in->emptied, newest, memory_order_release);
@@ -87,6 +87,40 @@ void intake_empty(struct intake *in, struct attrib *a)
 	pthread_mutex_lock(&in->lock);
 	empty(in, a);
 	pthread_mutex_unlock(&in->lock);
+}
+
+static void enter_past(struct attrib *a, struct intake_slot *slot)
+{
+	struct attrib_owner who = slot->who;
+	uint8_t msg[DNS_HEAD_MAX];
+	struct dns_message parsed;
+
+	if (dns_parse(attrib_key(a), msg, rebuild(slot, msg), &parsed))
+		attrib_client_past(a, slot->now, &parsed, &who);
+}
+
+/* From the oldest on: who was answered last is found first. */
+bool intake_recall(struct intake *in, struct attrib *a, uint32_t now)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&in->lock);
+	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
+
+	for (uint32_t i = INTAKE_SLOTS; i-- > 0;) {
+		struct intake_slot *slot = slot_of(in, newest - i);
+
+		if (state_of(slot) != INTAKE_ANSWERED ||
+		    !claim(slot, INTAKE_ANSWERED, INTAKE_MOVING))
+			continue;
+		if ((int32_t)(now - slot->now) < ATTRIB_ANSWERED_MS) {
+			enter_past(a, slot);
+			found = true;
+		}
+		set_state(slot, INTAKE_EMPTY);
+	}
+	pthread_mutex_unlock(&in->lock);
+	return found;
 }
 
 /* ---- the owner's side ---- */
@@ -126,7 +160,9 @@ static struct intake_slot *next_slot(struct intake *in, struct attrib *a, uint32
 	struct intake_slot *slot = slot_of(in, sequence);
 	uint32_t state = state_of(slot);
 
-	if (state == INTAKE_PENDING || state == INTAKE_MOVING) {
+	if (state == INTAKE_ANSWERED && claim(slot, INTAKE_ANSWERED, INTAKE_EMPTY))
+		return slot;
+	if (state != INTAKE_EMPTY && state != INTAKE_ENTERED) {
 		pthread_mutex_lock(&in->lock);
 		empty(in, a);
 		pthread_mutex_unlock(&in->lock);
@@ -213,7 +249,8 @@ bool intake_answer(struct intake *in, const uint8_t *msg, size_t have,
 		next = slot->next;
 		if (state_of(slot) != INTAKE_PENDING) {
 			unchain(in, slot); /* it went into the table meanwhile */
-		} else if (is_answer_to(slot, msg, have, who) && claim(slot, INTAKE_EMPTY)) {
+		} else if (is_answer_to(slot, msg, have, who) &&
+			   claim(slot, INTAKE_PENDING, INTAKE_ANSWERED)) {
 			unchain(in, slot);
 			found = true;
 		}

@@ -4,8 +4,10 @@
  * received them, a few microseconds later: those never enter the shared table, and cost no hashing and no lock. Each
  * thread keeps its newest queries in an intake of its own; an answer takes its query out again. What is left goes into
  * the table when an upstream query is about to be decided, in whatever thread: before each decision all intakes are
- * emptied, so attribution sees every query that the program can have acted upon. Pure but for the lock: memory, time
- * and events are given to it.
+ * emptied, so attribution sees every query that the program can have acted upon. Answered ones stay where they are until
+ * their slot is wanted. Where no waiting client explains an upstream query, it may be the refresh of what the cache has
+ * just answered (a prefetch, or after a stale answer): then they are recalled, and enter the table as answered. Pure but
+ * for the lock: memory, time and events are given to it.
  *
  * The thread that owns an intake fills its slots and publishes each by its state; from then on the slot is whose who
  * first turns that state, the owner with its answer or another thread that empties the intake. Those take turns by a
@@ -32,10 +34,11 @@ enum {
 };
 
 enum intake_state {
-	INTAKE_EMPTY,	/* no query, or an answered one */
-	INTAKE_PENDING, /* neither answered nor in the table */
-	INTAKE_MOVING,	/* on its way there */
-	INTAKE_ENTERED, /* in the table: who has its ref */
+	INTAKE_EMPTY,	 /* no query, or one that was recalled */
+	INTAKE_PENDING,	 /* neither answered nor in the table */
+	INTAKE_ANSWERED, /* and not in the table, unless it is recalled */
+	INTAKE_MOVING,	 /* on its way there */
+	INTAKE_ENTERED,	 /* in the table: who has its ref */
 };
 
 struct intake_slot {
@@ -89,6 +92,9 @@ static inline bool intake_settles(struct intake *in, const struct attrib *a, con
 
 /** Moves what is pending into the table. When it returns, all that was published before the call is there. */
 void intake_empty(struct intake *in, struct attrib *a);
+
+/** Moves what was answered a moment ago into the table, as answered. False: there was nothing. */
+bool intake_recall(struct intake *in, struct attrib *a, uint32_t now);
 
 /** The owner of the query of that number, once it is in the table; false where it is not, or long gone. The owner's to
  * call. */

@@ -5,6 +5,9 @@ Every query spells in its name the mark of the client which asks it (lib/names.p
 have a fresh socket each, like those of a stub resolver; over TCP and TLS there is one connection for
 every --tcp-pipeline queries. A truncated UDP answer is asked again over TCP, as stubs do.
 
+With --again N each question is asked twice: N s after its answer by another client. Its name spells
+everybody's marks then, and who asked when is listed (lib/refresh.py).
+
 The result is a JSON object:
   asked, distinct   queries, and different questions among them
   answered          with the expected rcode (NXDOMAIN where the name has the directive nx)
@@ -45,13 +48,14 @@ class Query:
     """One question of one client."""
 
     __slots__ = ("ident", "name", "qtype", "wire", "expected_rcode", "expected_rdata",
-                 "sent", "authenticated")
+                 "sent", "authenticated", "again")
 
     def __init__(self, ident, name, qtype, authenticated=False):
         self.ident = ident
         self.name = name
         self.qtype = qtype
         self.sent = None                # when it was asked for the first time
+        self.again = False              # the second time, by another client
         self.authenticated = authenticated and not tree.is_unsigned(name)
         self.wire = dnswire.build_query(ident, name, qtype,
                                         flags=dnswire.RD | (dnswire.AD if authenticated else 0))
@@ -133,13 +137,25 @@ class Workload:
                 return
             queries = {}
             for _ in range(min(per_socket, left)):
-                name = self._name(b"m%d" % mark, next(self._serial))
+                name = self._name(self._owner(mark), next(self._serial))
                 query = self._query(name, self._random.choice(self._types))
                 while query.ident in queries:
                     query = self._query(name, query.qtype)
                 queries[query.ident] = query
             left -= len(queries)
             yield Exchange(mark, queries.values(), over_tcp)
+
+    def _owner(self, mark):
+        if self._options.again:
+            return b"any%dto%d" % (self._marks[0], self._marks[-1])
+        return b"m%d" % mark
+
+    def second(self, client, query):
+        """The same question by another client."""
+        query = self._query(query.name, query.qtype)
+        query.again = True
+        other = (self._marks.index(client) + len(self._marks) // 2) % len(self._marks)
+        return Exchange(self._marks[other], [query], self._options.proto != "udp")
 
     def _groups(self):
         marks, size = list(self._marks), self._options.same
@@ -156,13 +172,15 @@ class Workload:
 class Clients:
     """Keeps the wanted number of queries in flight and counts what becomes of them."""
 
-    def __init__(self, options, stop):
+    def __init__(self, options, stop, workload):
         self._options = options
         self._stop = stop
+        self._workload = workload
         self._family = socket.AF_INET6 if options.ip == 6 else socket.AF_INET
         self._selector = selectors.DefaultSelector()
         self._selector.register(stop.read_end, selectors.EVENT_READ)
         self._deadlines = collections.deque()
+        self._seconds = collections.deque()     # (when, client, query) to be asked again
         self._in_flight = 0
         self.details = []
         self.waits = []                 # (client, name, when it was asked, when it was over)
@@ -170,16 +188,21 @@ class Clients:
             ("asked", "answered", "failed", "lost", "wrong", "cname_only", "retried_over_tcp",
              "resent", "unauthenticated"), 0))
 
-    def run(self, workload):
+    def run(self):
         """Ask everything; returns when nothing is waited for any more."""
-        exchanges = iter(workload)
+        exchanges = iter(self._workload)
         upcoming = next(exchanges, None)
-        while (upcoming or self._in_flight) and not self._stop:
+        while (upcoming or self._in_flight or self._seconds) and not self._stop:
             while upcoming and self._room_for(upcoming):
-                self.counts["asked"] += len(upcoming.waiting)
-                self._start(upcoming)
+                self._ask(upcoming)
                 upcoming = next(exchanges, None)
+            while self._seconds and self._seconds[0][0] <= time.monotonic():
+                self._ask(self._workload.second(*self._seconds.popleft()[1:]))
             self._wait()
+
+    def _ask(self, exchange):
+        self.counts["asked"] += len(exchange.waiting)
+        self._start(exchange)
 
     def _room_for(self, exchange):
         if not self._in_flight:
@@ -220,9 +243,9 @@ class Clients:
                 self.counts["send_errors"] += 1
 
     def _wait(self):
-        timeout = None
-        if self._deadlines:
-            timeout = max(0, self._deadlines[0][0] - time.monotonic())
+        due = min((queue[0][0] for queue in (self._deadlines, self._seconds) if queue),
+                  default=None)
+        timeout = None if due is None else max(0, due - time.monotonic())
         for key, events in self._selector.select(timeout):
             if key.data is None:
                 continue
@@ -302,6 +325,8 @@ class Clients:
             self.counts["answered"] += 1
         if verdict == "unauthenticated":
             self.counts["failed"] += 1
+        if self._options.again and not query.again:
+            self._seconds.append((time.monotonic() + self._options.again, exchange.client, query))
         if verdict in ("wrong", "failed", "unauthenticated"):
             self._note(verdict, f"rcode {question.rcode}", exchange, query)
 
@@ -392,6 +417,8 @@ def arguments():
                         help="each question is asked by N clients at once")
     parser.add_argument("--tcp-pipeline", type=int, default=1, metavar="N",
                         help="queries on one TCP connection")
+    parser.add_argument("--again", type=float, default=0, metavar="SECONDS",
+                        help="each question a second time, so long after its answer")
     parser.add_argument("--timeout", type=float, default=5)
     parser.add_argument("--retries", type=int, default=0)
     parser.add_argument("--zone", default=plan.ZONE)
@@ -414,6 +441,9 @@ def main():
     options = parser.parse_args()
     if options.same > options.clients:
         parser.error("--same needs as many clients")
+    if options.again and (options.same > 1 or options.clients < 2):
+        parser.error("--again needs two clients, and no --same")
+    options.keep_waits |= bool(options.tree or options.again)
     stop = programs.StopFlag()
     try:
         workload = Workload(options)
@@ -423,13 +453,13 @@ def main():
         print(*sorted({query.name.decode() for exchange in workload
                        for query in exchange.waiting.values()}), sep="\n")
         return
-    clients = Clients(options, stop)
+    clients = Clients(options, stop, workload)
     started = time.monotonic()
-    clients.run(workload)
+    clients.run()
     programs.write_json(options.json, {
         **clients.counts, "distinct": workload.distinct,
         "seconds": round(time.monotonic() - started, 3), "interrupted": bool(stop),
-        "details": clients.details, **({"waits": clients.waits} if options.tree or options.keep_waits else {})})
+        "details": clients.details, **({"waits": clients.waits} if options.keep_waits else {})})
 
 
 if __name__ == "__main__":

@@ -126,6 +126,9 @@ def restrict_families(names):
 
 def main():
     """Privileged steps first; the filter while CAP_SYS_ADMIN or no_new_privs still allows it."""
+    if sys.argv[1:] in ([], ["--help"]):
+        print(__doc__)
+        sys.exit(0 if sys.argv[1:] else 64)
     split = sys.argv.index("--")
     values, sets, environment = read(sys.argv[1:split])
     if sets["CapabilityBoundingSet"] is not None:

@@ -108,6 +108,9 @@ DEEDS = {
 }
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--help"]:
+        print(__doc__)
+        sys.exit(0)
     if len(sys.argv) < 2 or any(deed.partition("=")[0] not in DEEDS for deed in sys.argv[1:]):
         sys.exit(__doc__)
     signal.signal(signal.SIGTERM, lambda *_: TOLD.append(1))

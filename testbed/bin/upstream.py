@@ -11,13 +11,15 @@ Directives (between the first label and the zone, see lib/names.py):
   cnout    CNAME to the first label in other.example.org, its address not included
   cnch     a chain of three CNAMEs, one in each answer
   servf1   SERVFAIL to the first copy of each question, then the answer
+  servf2   SERVFAIL to the second copy alone
   nx       NXDOMAIN
+  ttlN     a TTL of N s
 
 With --tls FILE the same over TLS on port 853, with a certificate made at the start; the result
 then says which bytes of which connection carried which question (lib/encrypted.py).
 
-A and AAAA get an address that is derived from the first label, TTL 60; any other type gets
-NOERROR, no answer and a SOA record.
+A and AAAA get an address that is derived from the first label, with a TTL of 60 s unless told
+otherwise; any other type gets NOERROR, no answer and a SOA record.
 """
 
 import argparse
@@ -43,6 +45,7 @@ import tlsserver
 UDP_BATCH = 64              # datagrams taken from one socket before the others have their turn
 RECEIVE_BUFFER = 8 << 20
 SOA_LABELS = 3
+TTL = 60
 
 
 class Script:
@@ -51,7 +54,7 @@ class Script:
     def __init__(self, counters):
         self.counters = counters
         self._dropped = set()
-        self._failed = set()
+        self._copies = collections.Counter()    # of the questions that fail once
 
     def respond(self, message, over_tcp):
         """(seconds to wait, answer) for a query, or None where nothing shall be answered."""
@@ -75,6 +78,14 @@ class Script:
             return True
         return b"drop1" in wanted and not over_tcp and self._first_copy(self._dropped, question)
 
+    def _fails(self, question, wanted):
+        copy = {b"servf1": 1, b"servf2": 2}
+        which = [copy[word] for word in copy if word in wanted]
+        if not which:
+            return False
+        self._copies[question.name.lower(), question.qtype] += 1
+        return self._copies[question.name.lower(), question.qtype] in which
+
     @staticmethod
     def _first_copy(seen, question):
         key = question.name.lower(), question.qtype
@@ -94,7 +105,7 @@ class Script:
         if b"tc" in wanted and not over_tcp:
             self.counters["truncated"] += 1
             return dnswire.build_answer(question, edns, truncated=True)
-        if b"servf1" in wanted and self._first_copy(self._failed, question):
+        if self._fails(question, wanted):
             self.counters["servfail"] += 1
             return dnswire.build_answer(question, edns, rcode=dnswire.SERVFAIL)
         if b"nx" in wanted:
@@ -106,9 +117,9 @@ class Script:
             self.counters["cname"] += 1
             return dnswire.build_answer(question, edns,
                                         answer=(dnswire.CNAME, dnswire.encode_name(target)))
-        return self._address(question, edns)
+        return self._address(question, edns, wanted.get(b"ttl", TTL))
 
-    def _address(self, question, edns):
+    def _address(self, question, edns, ttl):
         self.counters["answered"] += 1
         if question.qtype == dnswire.A:
             answer = dnswire.A, names.address_v4(question.name)
@@ -116,7 +127,7 @@ class Script:
             answer = dnswire.AAAA, names.address_v6(question.name)
         else:
             return dnswire.build_answer(question, edns, soa_owner=zone_of(question.name))
-        return dnswire.build_answer(question, edns, answer=answer)
+        return dnswire.build_answer(question, edns, answer=answer, ttl=ttl)
 
 
 def zone_of(name):

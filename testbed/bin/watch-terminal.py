@@ -83,6 +83,9 @@ class Screen:
 
 def main():
     """Two runs."""
+    if sys.argv[1:] in ([], ["--help"]):
+        print(__doc__)
+        sys.exit(0 if sys.argv[1:] else 64)
     screen = Screen(sys.argv[1:], 40, 150)
     frame = screen.await_frame(lambda lines: "PER SECOND" in "\n".join(lines)) or []
     text = " ".join(" ".join(frame).split())

@@ -40,6 +40,8 @@ def main():
                         help="list each question whose name spells no mark, with its time")
     parser.add_argument("--keep-questions", action="store_true",
                         help="list every question with its ID and the marks of its segments")
+    parser.add_argument("--keep-owned", action="store_true",
+                        help="list each question whose name spells a mark, with its time")
     parser.add_argument("--keep-encrypted", action="store_true",
                         help="list the segments of DNS over TLS with their marks and times")
     parser.add_argument("--ready-file", metavar="FILE", help="written when the group is bound")
@@ -47,7 +49,7 @@ def main():
     options = parser.parse_args()
     stop = programs.StopFlag()
     bench = judge.Judge(options.mask, options.keep_others, (options.other_mask, options.other_bits),
-                        options.keep_questions)
+                        options.keep_questions, options.keep_owned)
     decoder = nflog.Decoder(bench.packet)
     group = nflog.Group(options.group, decoder, options.threshold, options.receive_buffer)
     programs.announce_ready(options.ready_file)
@@ -60,6 +62,7 @@ def main():
         "overruns": group.overruns, "gaps": decoder.gaps, **bench.result(),
         **({"others": bench.others} if options.keep_others else {}),
         **({"questions": bench.questions} if options.keep_questions else {}),
+        **({"owned": bench.owned} if options.keep_owned else {}),
         **({"encrypted": bench.encrypted.connections} if options.keep_encrypted else {})})
 
 

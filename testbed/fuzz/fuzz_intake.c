@@ -3,6 +3,8 @@
  * The intake against a model of it: a list of all queries that ever came, and what became of each. In the end the
  * table must hold those that were not answered in time, in the order in which they came.
  *
+ * A recall of what was answered may come at any time, and changes nothing of that.
+ *
  * Input: one byte for where the sequence begins, then events of three bytes: what and who, which
  * question, and what does not matter (case, and where a client is told apart by something else).
  */
@@ -198,6 +200,8 @@ static void step(const uint8_t e[3])
 		answer(&q, e[2]);
 		break;
 	case 7:
+		if (e[2] & 1)
+			intake_recall(&intake, table, 0);
 		intake_empty(&intake, table);
 		enter_all();
 		break;

@@ -15,6 +15,7 @@ import flows
 import inspection
 import plan
 import recursion
+import refresh
 import service
 import signedtree
 import uplinks
@@ -141,6 +142,8 @@ class Run:
             recursion.settle(record)
         elif self._ends.encrypted:
             encrypted.settle(record)
+        elif self._options.refresh:
+            record["refreshes"] = refresh.settle(record)
         if "stats" in record:
             account.settle(record, self._folder, int(self._options.mask, 0))
 
@@ -208,7 +211,7 @@ class Run:
         """Longer than the clients need where every single query is lost."""
         options = self._options
         turns = math.ceil(options.queries / max(1, options.in_flight - options.tcp_pipeline + 1))
-        return 60 + turns * options.timeout * (options.retries + 1)
+        return 60 + refresh.AGAIN_SECONDS.get(options.refresh, 0) + turns * options.timeout * (options.retries + 1)
 
     def _inspect(self, resolver):
         pids = resolver.pids()

@@ -105,10 +105,11 @@ def build_query(ident, name, qtype, edns=True, flags=RD):
     return header + encode_name(name) + _TAIL.pack(qtype, 1) + tail
 
 
-def build_answer(question, edns, rcode=NOERROR, answer=None, soa_owner=None, truncated=False):
+def build_answer(question, edns, rcode=NOERROR, answer=None, soa_owner=None, truncated=False,
+                 ttl=_TTL):
     """An answer which echoes the question's bytes.
 
-    answer: (type, rdata) of one record of the question's own name;
+    answer: (type, rdata) of one record of the question's own name, with that TTL;
     soa_owner: the wire name of the zone whose SOA goes into the authority section.
     """
     flags = QR | RA | (question.flags & RD) | (TC if truncated else 0) | rcode
@@ -116,7 +117,7 @@ def build_answer(question, edns, rcode=NOERROR, answer=None, soa_owner=None, tru
                           1 if soa_owner is not None else 0, 1 if edns else 0), question.wire]
     if answer:
         rtype, rdata = answer
-        parts += [_POINTER_TO_QUESTION, _RECORD.pack(rtype, 1, _TTL, len(rdata)), rdata]
+        parts += [_POINTER_TO_QUESTION, _RECORD.pack(rtype, 1, ttl, len(rdata)), rdata]
     if soa_owner is not None:
         rdata = soa_owner + soa_owner + struct.pack("!5I", 1, 3600, 600, 86400, _TTL)
         parts += [soa_owner, _RECORD.pack(SOA, 1, _TTL, len(rdata)), rdata]

@@ -5,6 +5,7 @@ import pathlib
 import account
 import firewall
 import plan
+import refresh
 import resolverkit
 import signedtree
 import tree
@@ -24,7 +25,7 @@ class Ends:
         self.setting = resolverkit.Setting(
             folder=folder, upstream=plan.upstream_address(options.upstream_ip),
             upstream_proto=options.upstream_proto, specific=options.bind == "specific",
-            minimise=options.minimise, daemon=options.daemonise,
+            minimise=options.minimise, daemon=options.daemonise, refresh=options.refresh,
             client_tls=options.client_proto == "tls",
             anchor=str(self._signed / signedtree.ANCHOR)
             if self._signed and options.validate else "",
@@ -50,8 +51,10 @@ class Ends:
 
     def witness(self):
         """The judge of what leaves."""
-        timed = ["--threshold", "1"] if self.recursing or self.encrypted else []
-        timed += ["--keep-others"] * self.recursing + ["--keep-encrypted"] * self.encrypted
+        again = bool(self._options.refresh)
+        timed = ["--threshold", "1"] if self.recursing or self.encrypted or again else []
+        timed += (["--keep-others"] * self.recursing + ["--keep-encrypted"] * self.encrypted
+                  + ["--keep-owned"] * again)
         timed += ["--keep-questions"] * bool(self._options.account and self._shim)
         if self._options.other_bits:
             bits = (firewall.OTHER_OF_SOCKET if self._options.other_bits == "socket"
@@ -69,6 +72,7 @@ class Ends:
         less = ",".join(f"-{name}" for name in self._options.without_capability)
         bounded = ["setpriv", "--bounding-set", less] if less else []
         module, limits = resolverkit.load(self._options.resolver), self.setting.limits
+        resolverkit.check_refresh(module, self._options.refresh)
         # a unit's drop-in preloads by itself
         preload = [f"LD_PRELOAD={self._shim}"] if self._shim and not limits else []
         launcher = getattr(self._options, "launcher", None)
@@ -114,9 +118,10 @@ class Ends:
                 "--ip", str(options.client_ip), "--first-serial", str(first_serial),
                 "--proto", options.client_proto, "--queries", str(options.queries),
                 "--clients", str(options.clients), "--in-flight", str(options.in_flight),
-                "--directives", options.directives, "--qtypes", options.qtypes,
+                "--directives", refresh.directives(options.refresh, options.directives), "--qtypes", options.qtypes,
                 "--same", str(options.same), "--tcp-pipeline", str(options.tcp_pipeline),
                 "--timeout", str(options.timeout), "--retries", str(options.retries),
+                "--again", str(refresh.AGAIN_SECONDS.get(options.refresh, 0)),
                 "--seed", str(options.seed + first_serial),
                 *(["--tree", options.zones] if self.recursing else []),
                 *(["--authenticated"] if options.dnssec else []),

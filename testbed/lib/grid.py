@@ -36,6 +36,11 @@ def _path(group, key, title, *arguments, quick=False):
     return Column(key, group, title, arguments, quick)
 
 
+def _refresh(kind, title):
+    return Column(kind, "cached answers", title,
+                  ("--refresh", kind, "--directives", "dly100", "--queries", "300"))
+
+
 FORWARDING = (
     _faults("none", "at once", "none"),
     _faults("rnd50", "in any order", "rnd50"),
@@ -47,6 +52,8 @@ FORWARDING = (
     _faults("cnch", "chain of CNAMEs", "cnch"),
     _faults("servf1", "SERVFAIL, then an answer", "servf1:1,none:3", *_PATIENT),
     _faults("mixed", "all of these mixed", _MIXED, "--qtypes", "A,AAAA", *_PATIENT, quick=True),
+    _refresh("prefetch", "prefetched"),
+    _refresh("stale", "stale, then asked"),
     _path("clients", "same5", "5 ask the same at once", "--same", "5", "--directives", "rnd50",
           quick=True),
     _path("clients", "tcp", "TCP", "--client-proto", "tcp"),
@@ -91,6 +98,9 @@ EXCEPTIONS = {
     ("smartdns", "tc"): (
         ("--directives", "tc:1,none:9"),
         "it never asks again over TCP: what is truncated gets no answer, bare as well"),
+    ("pdns-recursor", "stale"): (
+        ("--directives", "dly100+servf2"),
+        "it serves a stale answer once the upstream has failed, and asks again behind it"),
     ("kresd", "drop1"): (
         ("--directives", "drop1:1,none:49"),
         "four timeouts in a row make it give its only forwarder up for a while, also bare"),

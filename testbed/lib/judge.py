@@ -112,12 +112,14 @@ class Stream:
 class Judge:
     """Counts and keeps the details of what was wrong."""
 
-    def __init__(self, mask=0xFFFFFFFF, keep_others=False, other=(0, 0), keep_questions=False):
+    def __init__(self, mask=0xFFFFFFFF, keep_others=False, other=(0, 0), keep_questions=False,
+                 keep_owned=False):
         self._mask = mask
         self._other = other             # (mask, value) of another user's bits
         self.others = [] if keep_others else None   # of questions whose name spells no mark:
                                                     # (time, name, type, marks) for recursion.py
         self.questions = [] if keep_questions else None     # each: (name, type, ID, marks)
+        self.owned = [] if keep_owned else None     # likewise, those that spell one: refresh.py
         self._streams = {}
         self.encrypted = encrypted.Watch()
         self.counts = collections.Counter(dict.fromkeys(_COUNTERS, 0))
@@ -213,6 +215,9 @@ class Judge:
                 self.others.append((time.monotonic(), question.name.decode("ascii", "replace"),
                                     question.qtype, marks))
             return
+        if self.owned is not None:
+            self.owned.append((time.monotonic(), question.name.decode("ascii", "replace"),
+                               question.qtype, marks))
         self.counts["tcp_questions" if stream else "udp_questions"] += 1
         verdict = self._question(question, right, marks, packet)
         if verdict == "wrong" and any(_verdict(other, marks) == "right" for other in together):

@@ -17,9 +17,9 @@ import zlib
 
 _OWNER = re.compile(rb"(?:^|\.)(?:[a-z]-)?(?:m(\d+)|any(\d+)to(\d+))-\d+(?:\.|$)")
 _ASKED = re.compile(rb"(?:m\d+|any\d+to\d+)-\d+$")
-_DIRECTIVE = re.compile(rb"(dly|rnd|cnch|dropall|drop1|tc|cnin|cnout|servf1|nx|bogus)(\d*)$")
-_WITH_NUMBER = {b"dly", b"rnd", b"cnch"}
-_NEEDS_NUMBER = {b"dly", b"rnd"}
+_DIRECTIVE = re.compile(rb"(dly|rnd|cnch|dropall|drop1|tc|cnin|cnout|servf1|servf2|nx|bogus|ttl)(\d*)$")
+_WITH_NUMBER = {b"dly", b"rnd", b"cnch", b"ttl"}
+_NEEDS_NUMBER = {b"dly", b"rnd", b"ttl"}
 CHAIN_LENGTH = 3
 
 

@@ -14,6 +14,9 @@ A resolver that loads its configuration anew by other means than SIGHUP has
         \"\"\"The command line that makes it do so; None where nothing does.\"\"\"
 
 A unit starts many as their user already; with setting.limits they need not drop to it.
+One that refreshes cached answers by itself says how: REFRESH names the kinds of lib/refresh.py that
+it has, and its command() heeds setting.refresh.
+
 It raises Unsupported where the resolver cannot do what the setting asks for.
 """
 
@@ -47,6 +50,7 @@ class Setting:
     minimise: bool = True       # QNAME minimisation, where it recurses
     daemon: bool = False        # go to the background by itself
     client_tls: bool = False    # serve clients over TLS as well, on port 853
+    refresh: str = ""           # refresh cached answers: a kind of lib/refresh.py
     anchor: str = ""            # file with the root's DNSKEY: validate; "": do not
     socket_mark: int = 0        # of its own upstream sockets, 0: none
     threads: int = 2            # that serve clients, where it has threads
@@ -98,6 +102,13 @@ def no_daemon(setting):
 def no_reload(_setting, _pid):
     """Of a resolver that SIGHUP ends, and that has no other way to load anew."""
     return None
+
+
+def check_refresh(module, kind):
+    """An exception where the resolver has no such refresh."""
+    if kind and kind not in getattr(module, "REFRESH", ()):
+        raise Unsupported(getattr(module, "NO_REFRESH", {}).get(
+            kind, "it has no such refresh of cached answers"))
 
 
 def available():

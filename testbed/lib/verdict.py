@@ -100,6 +100,14 @@ def unmet_account(record):
     return account["differs"] if account else []
 
 
+def unmet_refresh(record):
+    """Reasons why the cache did not answer the second time, and refresh what it had."""
+    found = record.get("refreshes")
+    if found and found["names"] * 2 < record["clients"]["distinct"]:
+        return [f"only {found['names']} of {record['clients']['distinct']} names were refreshed"]
+    return []
+
+
 def unmet_unmarked(record):
     """Reasons why this is not what a bare resolver does."""
     witness, clients = record["witness"], record["clients"]
@@ -115,10 +123,10 @@ def unmet_unmarked(record):
 def unmet(record, expectation, bare=None):
     """Reasons why the record is not what was expected; a compared bare run is never right."""
     if expectation == "bare-unmarked" or (expectation and record is bare):
-        return unmet_unmarked(record)
+        return unmet_unmarked(record) + unmet_refresh(record)
     if expectation == "right":
         return (unmet_right(record, bare) + unmet_life(record, bare) + unmet_arrival(record)
-                + unmet_account(record))
+                + unmet_account(record) + unmet_refresh(record))
     return unmet_account(record)
 
 
@@ -133,6 +141,9 @@ def line(record, name):
             "right", "late", "past", "wrong", "unmarked")) +
             f" | background unmarked {witness['background_unmarked']} "
             f"marked {witness['background_marked']}")
+    if "refreshes" in record:
+        text += " | refreshes " + " ".join(f"{part} {count}"
+                                           for part, count in record["refreshes"].items())
     if witness.get("validation"):
         text += " | " + ", ".join(f"{kind} {count}"
                                   for kind, count in sorted(witness["validation"].items()))

@@ -20,6 +20,7 @@ options {{
     clients-per-query 0;
     max-clients-per-query 0;
     notify no;
+    {refresh}
 }};
 controls {{ }};
 server {upstream} {{ tcp-only {tcp}; }};
@@ -29,6 +30,9 @@ logging {{
 }};
 """
 
+REFRESH = {"prefetch": "prefetch 10 16;",
+           "stale": "stale-cache-enable yes; stale-answer-enable yes; stale-answer-client-timeout 0;"}
+
 
 def command(setting):
     """The foreground command line."""
@@ -36,7 +40,7 @@ def command(setting):
         raise Unsupported("BIND 9.18 does not forward over TLS")
     listen4, listen6 = setting.listen if setting.specific else ("any", "any")
     path = setting.write("named.conf", _CONFIG.format(
-        state=setting.state("bind"), listen4=listen4, listen6=listen6,
+        refresh=REFRESH.get(setting.refresh, ""), state=setting.state("bind"), listen4=listen4, listen6=listen6,
         upstream=setting.upstream, tcp="yes" if setting.upstream_proto == "tcp" else "no"))
     return ["/usr/sbin/named", *([] if setting.daemon else ["-f"]), "-u", "bind", "-n", str(setting.threads),
             "-c", path]

@@ -2,6 +2,9 @@
 
 from resolverkit import Unsupported
 
+REFRESH = {"stale": ["use-stale-cache"]}
+NO_REFRESH = {"prefetch": "dnsmasq never asks before an answer's time is over"}
+
 
 def command(setting, *extra):
     """The foreground command line; extra lines go into the configuration."""
@@ -11,7 +14,7 @@ def command(setting, *extra):
         raise Unsupported("dnsmasq does not speak TLS")
     lines = ["user=dnsmasq", "port=53", "no-resolv", "no-hosts", "no-poll",
              f"server={setting.upstream}", "cache-size=1000", "dns-forward-max=1000",
-             "max-tcp-connections=200", *extra]
+             "max-tcp-connections=200", *REFRESH.get(setting.refresh, []), *extra]
     if setting.specific:
         lines += ["bind-interfaces", *(f"listen-address={one}" for one in setting.listen)]
     path = setting.write("dnsmasq.conf", "\n".join(lines) + "\n")

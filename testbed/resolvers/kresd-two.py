@@ -6,6 +6,9 @@ plain kresd has.
 
 import resolverkit
 
+REFRESH = resolverkit.load("kresd").REFRESH
+NO_REFRESH = resolverkit.load("kresd").NO_REFRESH
+
 _BOTH = """\
 "$@" & one=$!
 "$@" & two=$!

@@ -21,6 +21,7 @@ modules.unload('ta_update')
 modules.unload('ta_signal_query')
 modules.unload('priming')
 trust_anchors.remove('.')
+{refresh}
 {flags}
 policy.add(policy.all({forward}))
 """
@@ -35,6 +36,10 @@ _FORWARD = {
     "tls": "policy.TLS_FORWARD({{{{'{upstream}', insecure = true}}}})",
 }
 
+REFRESH = {"prefetch": "modules = { predict = { window = 0, period = 0 } }"}
+NO_REFRESH = {"stale": "it serves stale answers only once the upstream has timed out, and does not "
+                       "ask again then"}
+
 
 def command(setting):
     """The foreground command line."""
@@ -47,6 +52,7 @@ def command(setting):
     state = setting.state("knot-resolver")
     path = setting.write("kresd.conf", _CONFIG.format(
         state=state, user="" if setting.limits else "user('knot-resolver', 'knot-resolver')",
+        refresh=REFRESH.get(setting.refresh, ""),
         listen="\n".join([*(f"net.listen('{one}', 53, {{ kind = 'dns' }})" for one in listen), tls]),
         flags="policy.add(policy.all(policy.FLAGS('TCP')))" * (setting.upstream_proto == "tcp"),
         forward=_FORWARD[setting.upstream_proto].format(upstream=setting.upstream)))

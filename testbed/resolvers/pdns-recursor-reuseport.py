@@ -2,6 +2,8 @@
 
 import resolverkit
 
+REFRESH = resolverkit.load("pdns-recursor").REFRESH
+
 
 def command(setting):
     """The same set-up as plain pdns-recursor and two lines more."""

@@ -30,7 +30,10 @@ write-pid=no
 disable-syslog=yes
 quiet=yes
 loglevel=3
+{refresh}
 """
+
+REFRESH = {"prefetch": "refresh-on-ttl-perc=20\ndisable-packetcache=yes", "stale": "serve-stale-extensions=10"}
 
 
 def command(setting, *extra):
@@ -42,7 +45,8 @@ def command(setting, *extra):
     bracketed = f"[{setting.upstream}]" if ":" in setting.upstream else setting.upstream
     text = _CONFIG.format(
         daemon="yes" if setting.daemon else "no", listen=", ".join(listen), upstream=bracketed, port=port,
-                          state=setting.state("pdns"), folder=setting.folder, threads=setting.threads)
+        state=setting.state("pdns"), refresh=REFRESH.get(setting.refresh, ""),
+        folder=setting.folder, threads=setting.threads)
     setting.write("recursor.conf", text + "".join(f"{line}\n" for line in extra))
     return ["/usr/sbin/pdns_recursor", f"--config-dir={setting.folder}"]
 

@@ -15,7 +15,7 @@ cache-size 16384
 cache-persist no
 cache-file {state}/cache
 prefetch-domain no
-serve-expired no
+{refresh}
 speed-check-mode none
 dualstack-ip-selection no
 dualstack-ip-allow-force-AAAA yes
@@ -28,6 +28,9 @@ audit-enable no
 _SERVER = {"udp": "server {}", "tcp": "server-tcp {}",
            "tls": "server-tls {}:853 -no-check-certificate"}
 
+REFRESH = {"stale": "serve-expired yes"}
+NO_REFRESH = {"prefetch": "smartdns prefetches by its own clock, for nobody"}
+
 
 def command(setting):
     """The foreground command line."""
@@ -36,6 +39,7 @@ def command(setting):
     upstream = f"[{setting.upstream}]" if ":" in setting.upstream else setting.upstream
     mark = f" -set-mark {setting.socket_mark}" if setting.socket_mark else ""
     path = setting.write("smartdns.conf", _CONFIG.format(
+        refresh=REFRESH.get(setting.refresh, "serve-expired no"),
         listen="\n".join(f"bind {one}\nbind-tcp {one}" for one in bound),
         server=_SERVER[setting.upstream_proto].format(upstream) + mark, state=setting.state("nobody")))
     foreground = [] if setting.daemon else ["-f", "-x"]

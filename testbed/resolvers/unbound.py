@@ -21,6 +21,7 @@ server:
     outgoing-num-tcp: 50
     tcp-upstream: {tcp}
     {tls}
+    {refresh}
 remote-control:
     control-enable: no
 forward-zone:
@@ -28,6 +29,8 @@ forward-zone:
     forward-addr: {upstream}{port}
     forward-tls-upstream: {forward_tls}
 """
+
+REFRESH = {"prefetch": "prefetch: yes", "stale": "serve-expired: yes"}
 
 
 def command(setting):
@@ -40,6 +43,7 @@ def command(setting):
         tls = [f'tls-service-pem: "{certificate}"', f'tls-service-key: "{key}"']
     path = setting.write("unbound.conf", _CONFIG.format(
         folder=setting.folder, threads=setting.threads, upstream=setting.upstream,
+        refresh=REFRESH.get(setting.refresh, ""),
         port="@853" if setting.upstream_proto == "tls" else "",
         forward_tls="yes" if setting.upstream_proto == "tls" else "no", tls="\n    ".join(tls),
         interfaces="\n    ".join(f"interface: {one}" for one in listen),

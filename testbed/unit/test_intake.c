@@ -105,8 +105,7 @@ static unsigned in_table(void)
 	return usage.waiting;
 }
 
-/* Whose is this question, once the intake is empty? 0: nobody's. */
-static uint32_t owner_of(const char *name)
+static struct attrib_decision decide(const char *name, uint32_t now)
 {
 	struct attrib_decision d;
 	struct dns_message m;
@@ -115,8 +114,24 @@ static uint32_t owner_of(const char *name)
 	intake_empty(&intake, a);
 	wire_message(&w, 9, 0, name, 1);
 	assert_true(dns_parse(&key, w.bytes, w.len, &m));
-	attrib_upstream_query(a, 0, &m, (struct attrib_socket){.fd = 9}, NULL, &d);
+	attrib_upstream_query(a, now, &m, (struct attrib_socket){.fd = 9}, NULL, &d);
+	return d;
+}
+
+/* Whose is this question, once the intake is empty? 0: nobody's. */
+static uint32_t owner_of(const char *name)
+{
+	struct attrib_decision d = decide(name, 0);
+
 	return d.evidence == ATTRIB_EXACT ? d.owner.mark : 0;
+}
+
+/* Who had the answer to it a moment ago, and does not wait? 0: nobody. */
+static uint32_t answered_of(const char *name, uint32_t now)
+{
+	struct attrib_decision d = decide(name, now);
+
+	return d.evidence == ATTRIB_ANSWERED ? d.owner.mark : 0;
 }
 
 static void answered_never_enters(void **state)
@@ -350,6 +365,77 @@ static void asked_again_while_in_the_table(void **state)
 	assert_int_equal(owner_of("printer"), 0);
 }
 
+/* A cached answer is refreshed: whoever had it last caused that, and not who had one before from upstream. */
+static void recalled_once_answered(void **state)
+{
+	struct attrib_owner late = client(3);
+
+	(void)state;
+	query(1, 10, "printer");
+	assert_int_equal(owner_of("printer"), 1);
+	struct wire w;
+	struct dns_message m;
+
+	wire_message(&w, 10, WIRE_QR, "printer", 1);
+	assert_true(dns_parse(&key, w.bytes, w.len, &m));
+	struct attrib_owner first = client(1);
+
+	attrib_client_answer(a, 5, &m, &first);
+	assert_int_equal(answered_of("printer", 10), 1);
+
+	query_of(&late, 30, "printer", 20);
+	assert_true(answer(3, 30, "printer"));
+	assert_int_equal(answered_of("printer", 20), 1);
+	assert_true(intake_recall(&intake, a, 20));
+	assert_int_equal(answered_of("printer", 20), 3);
+	assert_false(intake_recall(&intake, a, 20));
+	assert_int_equal(in_table(), 0);
+	assert_int_equal(answered_of("printer", 20 + ATTRIB_ANSWERED_MS), 0);
+}
+
+static void recalled_no_more_when_old(void **state)
+{
+	(void)state;
+	query(1, 10, "printer");
+	assert_true(answer(1, 10, "printer"));
+	assert_false(intake_recall(&intake, a, ATTRIB_ANSWERED_MS));
+	assert_int_equal(answered_of("printer", ATTRIB_ANSWERED_MS), 0);
+}
+
+/* Who asks the same again and waits goes on waiting. */
+static void recalled_while_it_waits_again(void **state)
+{
+	(void)state;
+	query(1, 10, "printer");
+	assert_true(answer(1, 10, "printer"));
+	query(1, 10, "printer");
+	intake_empty(&intake, a);
+	assert_true(intake_recall(&intake, a, 0));
+	assert_int_equal(owner_of("printer"), 1);
+}
+
+/* More than there is room for: those who wait stay. */
+static void recalled_into_a_full_table(void **state)
+{
+	char name[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 20 * ATTRIB_CAPACITY_MIN; i++) {
+		snprintf(name, sizeof(name), "h%u.example.net", i);
+		query(1 + i % 200, i, name);
+	}
+	intake_empty(&intake, a);
+	uint64_t lost = attrib_lost(a);
+
+	for (unsigned i = 0; i < INTAKE_SLOTS; i++) {
+		snprintf(name, sizeof(name), "p%u.example.net", i);
+		query(201, i, name);
+		assert_true(answer(201, i, name));
+	}
+	intake_recall(&intake, a, 0);
+	assert_int_equal(attrib_lost(a), lost);
+}
+
 enum { RACE_QUERIES = 20000, RACE_EMPTIERS = 2 };
 
 static _Atomic bool race_over;
@@ -357,8 +443,10 @@ static _Atomic bool race_over;
 static void *empty_all_the_time(void *unused)
 {
 	(void)unused;
-	while (!atomic_load(&race_over))
+	while (!atomic_load(&race_over)) {
 		intake_empty(&intake, a);
+		intake_recall(&intake, a, 0);
+	}
 	return NULL;
 }
 
@@ -403,7 +491,9 @@ int main(void)
 		TEST(overflows_into_the_table),	      TEST(gaps),
 		TEST(owner_once_in_the_table),	      TEST(sequence_turns_over),
 		TEST(sequence_turns_over_full),	      TEST(longest_question),
-		TEST(asked_again_while_in_the_table), TEST(emptied_by_others),
+		TEST(asked_again_while_in_the_table), TEST(recalled_once_answered),
+		TEST(recalled_no_more_when_old),      TEST(recalled_while_it_waits_again),
+		TEST(recalled_into_a_full_table),     TEST(emptied_by_others),
 	};
 
 	return cmocka_run_group_tests_name("intake", tests, NULL, NULL);

@@ -1,0 +1,65 @@
+"""Judges questions that refresh a cached answer: prefetches, and what follows a stale answer.
+
+Each name is asked twice, by two clients one after the other (bin/clients.py --again). A question
+upstream is right with the mark of the client that asked for its name last. It is a refresh where
+that client had its answer before the upstream could give one: then the cache had answered.
+
+Pure: the witness's list of questions and the clients' list of waits in, counts out.
+"""
+
+import bisect
+import collections
+
+import names
+
+MAX_DETAILS = 20
+KINDS = ("prefetch", "stale")
+# How long answers last, and when they are asked for again: shortly before their end, or after it.
+TTL_SECONDS = {"prefetch": 20, "stale": 2}
+AGAIN_SECONDS = {"prefetch": 19, "stale": 3.5}
+VERDICTS = ("right", "wrong", "unmarked")
+
+
+def directives(kind, mix):
+    """The mix of directives, with the TTL that this kind of refresh needs."""
+    if not kind:
+        return mix
+    parts = (part.partition(":") for part in mix.split(","))
+    return ",".join(f"{labels}+ttl{TTL_SECONDS[kind]}{colon}{weight}".replace("none+", "")
+                    for labels, colon, weight in parts)
+
+
+def settle(record):
+    """Join what the clients and the witness of a run listed; the lists give way to counts."""
+    waits = collections.defaultdict(list)
+    for client, name, sent, over in record["clients"].pop("waits"):
+        waits[name.lower()].append((sent, over, client))
+    for asked in waits.values():
+        asked.sort()
+    witness, counts, refreshed, details = record["witness"], collections.Counter(), set(), []
+    for now, name, _, marks in witness.pop("owned"):
+        name = name.lower()
+        place = bisect.bisect(waits[name], (now,)) - 1
+        _, over, client = waits[name][place] if place >= 0 else (0, 0, None)
+        verdict = _verdict(client, marks)
+        again = place > 0 and over < now + _least_seconds(name) / 2
+        counts[verdict] += 1
+        if again:
+            counts[f"refresh_{verdict}"] += 1
+            refreshed.add(name)
+        if verdict == "wrong" and len(details) < MAX_DETAILS:
+            details.append({"name": name, "expected": client, "seen": marks, "refresh": again})
+    witness.update({verdict: counts[verdict] for verdict in VERDICTS}, details=details)
+    return {"names": len(refreshed),
+            **{verdict: counts[f"refresh_{verdict}"] for verdict in VERDICTS}}
+
+
+def _verdict(client, marks):
+    if not all(marks):
+        return "unmarked"
+    return "right" if set(marks) == {client} else "wrong"
+
+
+def _least_seconds(name):
+    """How long the upstream waits before it answers."""
+    return names.directives(name.encode()).get(b"dly", 0) / 1000

@@ -115,10 +115,7 @@ __attribute__((constructor)) static void start(void)
 	if (!read_config(&shim.config))
 		return;
 	log_open(&shim.config);
-	int error = stats_open(&shim.config);
-
-	if (error)
-		log_cause(LOG_stats_failed, error);
+	stats_open(&shim.config);
 	shim.kernel = kernel_version();
 	if (!can_serve(&shim.config, shim.kernel))
 		return;

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "mark.h"
 #include "real.h"
+#include "stats.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -77,10 +78,12 @@ static enum config_source decide(void)
 		source = error && shim.kernel >= SOURCE_KERNEL_PACKET ? SOURCE_PACKET
 								      : SOURCE_CONNTRACK;
 	}
-	if (atomic_compare_exchange_strong(&decided, &undecided, source))
+	if (atomic_compare_exchange_strong(&decided, &undecided, source)) {
 		say(source, error);
-	else
+		stats_say_failure();
+	} else {
 		source = (enum config_source)undecided; /* another thread was faster */
+	}
 	errno = saved;
 	return source;
 }

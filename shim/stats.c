@@ -31,6 +31,7 @@ _Thread_local struct stats_lane *stats_own_lane __attribute__((tls_model("initia
 struct stats_region *stats_region = &before_start;
 
 static struct stats_file file;
+static _Atomic int unsaid_error; /* why the counters are not to be seen from outside */
 
 /* The thread has looked for a lane: where there was none, or it has been given back, it looks no more. */
 static _Thread_local bool tried __attribute__((tls_model("initial-exec")));
@@ -130,6 +131,7 @@ void stats_query(uint32_t mark, enum attrib_evidence evidence)
 	struct stats_mark *place = find_mark(&stats_region->stripe[lane % STATS_STRIPES], mark);
 
 	atomic_fetch_add_explicit(&place->queries[evidence], 1, memory_order_relaxed);
+	stats_say_failure();
 }
 
 /* ---- processes ---- */
@@ -235,7 +237,7 @@ static struct stats_region *in_memory(void)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-int stats_open(const struct config *c)
+static int open_file(const struct config *c)
 {
 	struct stats_region *region = NULL;
 	int error = 0;
@@ -255,4 +257,19 @@ int stats_open(const struct config *c)
 	if (file.name[0])
 		error = stats_file_publish(&file, region->header.comm);
 	return error;
+}
+
+void stats_open(const struct config *c)
+{
+	atomic_store(&unsaid_error, open_file(c));
+}
+
+void stats_say_failure(void)
+{
+	if (!atomic_load_explicit(&unsaid_error, memory_order_relaxed))
+		return;
+	int error = atomic_exchange(&unsaid_error, 0);
+
+	if (error)
+		log_cause(LOG_stats_failed, error);
 }

@@ -42,12 +42,12 @@ uint64_t stats_sum(unsigned counter);
 /** Counts an upstream query that has left with this mark. */
 void stats_query(uint32_t mark, enum attrib_evidence evidence);
 
-/**
- * Called once, from the constructor: makes the file.
- *
- * @return 0, or a positive errno: then the counters are kept in memory alone
- */
-int stats_open(const struct config *c);
+/** Called once, from the constructor: makes the file. Where that fails the counters are kept in memory alone. */
+void stats_open(const struct config *c);
+
+/** Says that it has failed, once. Not before there is something to count: every program that is started by the resolver's
+ * environment would say it, and an ordinary user's command. */
+void stats_say_failure(void);
 
 /** The thread ends: its lane is free for another. */
 void stats_thread_ends(void);

@@ -26,6 +26,7 @@ class Column:
     arguments: tuple
     quick: bool = False
     shown: bool = False         # no expectation: the figures are shown as they are
+    only: tuple = ()            # resolvers that have it, where their files cannot say so; (): all
 
 
 def _faults(key, title, directives, *more, quick=False):
@@ -65,6 +66,24 @@ FORWARDING = (
           quick=True),
     _path("clients", "specific", "specific addresses", "--bind", "specific"),
     _path("clients", "nft", "nft, connmark alone", "--rules", "nft-ct"),
+    _path("clients", "dnat", "to another address and port", "--via", "dnat"),
+    Column("dot", "clients", "TLS", ("--client-proto", "tls", "--queries", "300"),
+           only=("unbound", "kresd", "kresd-two", "dnsdist")),
+    _path("clients", "zone", "in a conntrack zone", "--client-zone", "7", "--env",
+          "CONNMARK_ZONE=7"),
+    _path("marks", "packet", "from packets", "--env", "CONNMARK_SOURCE=packet", "--directives",
+          "rnd50"),
+    _path("marks", "mask", "beside another user's bits", "--mask", "0xff", "--env",
+          "CONNMARK_MASK=0xff", "--other-bits", "rules"),
+    _path("marks", "routes", "two uplinks, UDP", "--uplinks", "2", "--directives", "rnd50",
+          "--queries", "300"),
+    Column("routes-tc", "marks", "two uplinks, truncated", ("--uplinks", "2", "--directives", "tc",
+           "--queries", "200"), only=("dnsmasq", "bind")),
+    _path("marks", "flows", "a flow for each", "--one-flow-per-mark"),
+    _path("life", "reload", "loaded anew", "--reload", "--queries", "300"),
+    Column("daemon", "life", "in the background", ("--daemonise", "--queries", "300"),
+           only=("dnsmasq", "unbound", "bind", "pdns-recursor", "pdns-recursor-reuseport",
+                 "smartdns", "stubby")),
     _path("upstream", "up6", "IPv6", "--upstream-ip", "6", "--directives", "rnd50"),
     _path("upstream", "uptcp", "TCP", "--upstream-proto", "tcp", "--directives", "rnd50",
           quick=True),
@@ -74,6 +93,9 @@ FORWARDING = (
           "--queries", "300"),
     Column("tls", "upstream", "TLS, all at once",
            ("--upstream-proto", "tls", "--directives", "rnd50"), shown=True),
+    Column("tlsfirst", "upstream", "TLS, CONNMARK_STREAM=first",
+           ("--upstream-proto", "tls", "--directives", "rnd50", "--env", "CONNMARK_STREAM=first"),
+           shown=True),
 )
 
 RECURSING = (
@@ -85,6 +107,10 @@ RECURSING = (
     _path("recursion", "tcp5", "TCP clients, 5 queries each", "--client-proto", "tcp",
           "--tcp-pipeline", "5"),
     _path("recursion", "ip6", "IPv6 clients", "--client-ip", "6"),
+    _path("recursion", "dnssec", "signed, and validated", "--dnssec", "--queries", "400",
+          "--directives", "rnd50"),
+    _path("recursion", "dnssec-full", "signed, full names", "--dnssec", "--no-minimise",
+          "--queries", "400"),
     _path("recursion", "up6", "IPv6 upstream", "--upstream-ip", "6", "--directives", "rnd50"),
 )
 
@@ -95,6 +121,9 @@ FORWARDERS = ("dnsmasq", "unbound", "bind", "kresd", "kresd-two", "pdns-recursor
 
 # (resolver's pattern, column): other arguments, and why.
 EXCEPTIONS = {
+    ("smartdns|dnsdist", "routes"): (
+        ("--one-flow-per-mark",),
+        "it asks by one socket for all: with the two rules that give each mark its own flow"),
     ("smartdns", "tc"): (
         ("--directives", "tc:1,none:9"),
         "it never asks again over TCP: what is truncated gets no answer, bare as well"),
@@ -134,7 +163,8 @@ def _plan(resolver, column):
 
 def cells(quick, only):
     """The wanted cells, in the order of the table's rows."""
-    planned = [_plan(resolver, column) for resolver in FORWARDERS for column in FORWARDING]
+    planned = [_plan(resolver, column) for resolver in FORWARDERS for column in FORWARDING
+               if not column.only or resolver in column.only]
     planned += [CellPlan(resolver, column, column.arguments)
                 for resolver in RECURSERS for column in RECURSING]
     return [cell for cell in planned

@@ -10,6 +10,7 @@ import tempfile
 
 import account
 import encrypted
+import fastopen
 import firewall
 import flows
 import inspection
@@ -54,6 +55,9 @@ class Cell:
             self._undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._undo.callback(self.network.close)
         self.network.build(marks)
+        if options.fast_open:
+            for namespace in (self.network.resolver, *self.network.upstreams):
+                self.network.run(namespace, "sysctl", "-q", "-w", fastopen.SYSCTL)
         for pair in options.sysctl:
             self.network.run(self.network.resolver, "sysctl", "-q", "-w", pair)
         if options.dnssec:
@@ -99,6 +103,7 @@ class Run:
         upstreams = self._upstreams()
         flow_watch = self._watch_flows() if self._options.watch_flows else None
         witness = self._start("witness", self._network.resolver, self._ends.witness(), ready=True)
+        opened = fastopen.opened(self._network) if self._options.fast_open else 0
         resolver = self._resolver()
         self._probe()
         clients, life = self._ask(resolver)
@@ -106,6 +111,8 @@ class Run:
         record = {**self._inspect(resolver), "clients": clients, "life": life}
         if self._options.account and self._shim:
             record["stats"] = account.snapshot(self._folder)
+        if self._options.fast_open:
+            record["fast_open"] = fastopen.opened(self._network) - opened
         record["resolver"]["exit_status"] = resolver.stop()
         record["resolver"]["stderr"] = resolver.stderr()
         at_least = firewall.logged(self._network, self._options.rules) - before

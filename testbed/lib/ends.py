@@ -26,6 +26,7 @@ class Ends:
             folder=folder, upstream=plan.upstream_address(options.upstream_ip),
             upstream_proto=options.upstream_proto, specific=options.bind == "specific",
             minimise=options.minimise, daemon=options.daemonise, refresh=options.refresh,
+            fast_open=options.fast_open,
             client_tls=options.client_proto == "tls",
             anchor=str(self._signed / signedtree.ANCHOR)
             if self._signed and options.validate else "",

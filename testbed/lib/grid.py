@@ -89,6 +89,9 @@ FORWARDING = (
           quick=True),
     _path("upstream", "uptcp6", "TCP, IPv6", "--upstream-proto", "tcp", "--upstream-ip", "6",
           "--directives", "rnd50"),
+    Column("tfo", "upstream", "TCP Fast Open", ("--fast-open", "--upstream-proto", "tcp",
+           "--directives", "rnd50"), only=("unbound", "dnsdist", "smartdns", "stubby",
+           "pdns-recursor", "pdns-recursor-reuseport", "systemd-resolved")),
     _path("upstream", "tls1", "TLS, one at a time", "--upstream-proto", "tls", "--in-flight", "1",
           "--queries", "300"),
     Column("tls", "upstream", "TLS, all at once",
@@ -121,6 +124,9 @@ FORWARDERS = ("dnsmasq", "unbound", "bind", "kresd", "kresd-two", "pdns-recursor
 
 # (resolver's pattern, column): other arguments, and why.
 EXCEPTIONS = {
+    ("pdns-recursor|systemd-resolved", "tfo"): (
+        ("--upstream-proto", "udp", "--directives", "tc"),
+        "it asks over TCP only after a truncated answer"),
     ("smartdns|dnsdist", "routes"): (
         ("--one-flow-per-mark",),
         "it asks by one socket for all: with the two rules that give each mark its own flow"),

@@ -51,6 +51,7 @@ class Setting:
     daemon: bool = False        # go to the background by itself
     client_tls: bool = False    # serve clients over TLS as well, on port 853
     refresh: str = ""           # refresh cached answers: a kind of lib/refresh.py
+    fast_open: bool = False     # TCP Fast Open to the upstream, where that has to be asked for
     anchor: str = ""            # file with the root's DNSKEY: validate; "": do not
     socket_mark: int = 0        # of its own upstream sockets, 0: none
     threads: int = 2            # that serve clients, where it has threads

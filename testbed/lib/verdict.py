@@ -100,6 +100,11 @@ def unmet_account(record):
     return account["differs"] if account else []
 
 
+def unmet_fast_open(record):
+    """A cell of TCP Fast Open in which there was none proves nothing."""
+    return ["no connection was made by TCP Fast Open"] if record.get("fast_open") == 0 else []
+
+
 def unmet_refresh(record):
     """Reasons why the cache did not answer the second time, and refresh what it had."""
     found = record.get("refreshes")
@@ -123,10 +128,10 @@ def unmet_unmarked(record):
 def unmet(record, expectation, bare=None):
     """Reasons why the record is not what was expected; a compared bare run is never right."""
     if expectation == "bare-unmarked" or (expectation and record is bare):
-        return unmet_unmarked(record) + unmet_refresh(record)
+        return unmet_unmarked(record) + unmet_refresh(record) + unmet_fast_open(record)
     if expectation == "right":
         return (unmet_right(record, bare) + unmet_life(record, bare) + unmet_arrival(record)
-                + unmet_account(record) + unmet_refresh(record))
+                + unmet_account(record) + unmet_refresh(record) + unmet_fast_open(record))
     return unmet_account(record)
 
 

@@ -45,7 +45,7 @@ def command(setting):
                   for one in bound]
     path = setting.write("dnsdist.conf", _CONFIG.format(
         listen="\n".join(lines),
-        upstream=f"{upstream}:{port}", proto=_PROTO[setting.upstream_proto]))
+        upstream=f"{upstream}:{port}", proto=_PROTO[setting.upstream_proto] + ", tcpFastOpen=true" * setting.fast_open))
     return ["/usr/bin/dnsdist", "--supervised", "--disable-syslog", "-C", path,
             "--uid", "_dnsdist", "--gid", "_dnsdist"]
 

@@ -47,6 +47,8 @@ def command(setting, *extra):
         daemon="yes" if setting.daemon else "no", listen=", ".join(listen), upstream=bracketed, port=port,
         state=setting.state("pdns"), refresh=REFRESH.get(setting.refresh, ""),
         folder=setting.folder, threads=setting.threads)
+    if setting.fast_open:
+        text += "tcp-fast-open-connect=yes\n"
     setting.write("recursor.conf", text + "".join(f"{line}\n" for line in extra))
     return ["/usr/sbin/pdns_recursor", f"--config-dir={setting.folder}"]
 

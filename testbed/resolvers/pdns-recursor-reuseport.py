@@ -9,3 +9,6 @@ def command(setting):
     """The same set-up as plain pdns-recursor and two lines more."""
     return resolverkit.load("pdns-recursor").command(
         setting, "pdns-distributes-queries=no", "reuseport=yes")
+
+
+reload = resolverkit.load("pdns-recursor").reload

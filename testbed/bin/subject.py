@@ -9,6 +9,7 @@
     chroot=DIR   change the root
     setuid=UID   drop to this user
     closeall     close every descriptor from 3 on
+    rename=A=B   rename a file
     ready=FILE   write the own pid there
     pause        until SIGTERM; then go on
     crash        SIGKILL to itself
@@ -103,6 +104,7 @@ DEEDS = {
     "serve": lambda n: serve(int(n)), "fork": lambda _: background(), "child": lambda n: child(int(n)),
     "chroot": lambda path: (os.chroot(path), os.chdir("/")),
     "setuid": lambda uid: (os.setgroups([]), os.setgid(int(uid)), os.setuid(int(uid))),
+    "rename": lambda names: os.rename(*names.split("=")),
     "closeall": lambda _: os.closerange(3, 1024), "ready": ready, "pause": lambda _: pause(),
     "crash": lambda _: os.kill(os.getpid(), signal.SIGKILL),
 }

@@ -79,7 +79,10 @@ static void gather(struct thread *t)
 	t->turn_query = 0;
 }
 
-/* Whose is it? Where nobody waits for it, perhaps the cache has just answered somebody, and is being refreshed. */
+/*
+ * Whose is it? Where nobody waits for it, perhaps the cache has just answered somebody, and is being refreshed. Who that
+ * is another thread's recall may have found meanwhile, so the table is asked again in any case.
+ */
 static void find_owner(struct thread *t, uint32_t now, struct attrib_socket socket,
 		       const struct dns_message *query, struct attrib_decision *decision)
 {
@@ -87,8 +90,10 @@ static void find_owner(struct thread *t, uint32_t now, struct attrib_socket sock
 	bool waits = decision->evidence != ATTRIB_NONE && decision->evidence != ATTRIB_ANSWERED &&
 		     decision->evidence != ATTRIB_TURN;
 
-	if (!waits && intakes_recall(shim.attrib, t->intake, now))
-		attrib_upstream_query(shim.attrib, now, query, socket, &t->turn, decision);
+	if (waits)
+		return;
+	intakes_recall(shim.attrib, t->intake, now);
+	attrib_upstream_query(shim.attrib, now, query, socket, &t->turn, decision);
 }
 
 static void say_losses(void)

@@ -99,28 +99,39 @@ static void enter_past(struct attrib *a, struct intake_slot *slot)
 		attrib_client_past(a, slot->now, &parsed, &who);
 }
 
-/* From the oldest on: who was answered last is found first. */
-bool intake_recall(struct intake *in, struct attrib *a, uint32_t now)
+/* Enters it where it was answered a moment ago. False: it may be answered yet. */
+static bool recall_slot(struct attrib *a, struct intake_slot *slot, uint32_t now)
 {
-	bool found = false;
+	uint32_t state = state_of(slot);
 
+	if (state == INTAKE_PENDING)
+		return false;
+	if (state != INTAKE_ANSWERED || !claim(slot, INTAKE_ANSWERED, INTAKE_MOVING))
+		return true;
+	if ((int32_t)(now - slot->now) < ATTRIB_ANSWERED_MS)
+		enter_past(a, slot);
+	set_state(slot, INTAKE_EMPTY);
+	return true;
+}
+
+/* From the oldest on: who was answered last is found first. What the last one left behind was recalled, or is no more. */
+void intake_recall(struct intake *in, struct attrib *a, uint32_t now)
+{
+	bool all = true;
+
+	if (atomic_load_explicit(&in->recalled, memory_order_acquire) ==
+	    atomic_load_explicit(&in->sequence, memory_order_acquire))
+		return;
 	pthread_mutex_lock(&in->lock);
 	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
+	uint32_t since = newest - atomic_load_explicit(&in->recalled, memory_order_relaxed);
 
-	for (uint32_t i = INTAKE_SLOTS; i-- > 0;) {
-		struct intake_slot *slot = slot_of(in, newest - i);
-
-		if (state_of(slot) != INTAKE_ANSWERED ||
-		    !claim(slot, INTAKE_ANSWERED, INTAKE_MOVING))
-			continue;
-		if ((int32_t)(now - slot->now) < ATTRIB_ANSWERED_MS) {
-			enter_past(a, slot);
-			found = true;
-		}
-		set_state(slot, INTAKE_EMPTY);
+	for (uint32_t i = since < INTAKE_SLOTS ? since : INTAKE_SLOTS; i-- > 0;) {
+		all = recall_slot(a, slot_of(in, newest - i), now) && all;
+		if (all)
+			atomic_store_explicit(&in->recalled, newest - i, memory_order_release);
 	}
 	pthread_mutex_unlock(&in->lock);
-	return found;
 }
 
 /* ---- the owner's side ---- */

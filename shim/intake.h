@@ -57,6 +57,7 @@ struct intake {
 	_Atomic uint32_t sequence;     /* of the newest query; written by the owner alone */
 	uint16_t bucket[INTAKE_SLOTS]; /* the owner's: what may be pending, by client and ID */
 	_Atomic uint32_t emptied;      /* up to this one all have left; written under the lock */
+	_Atomic uint32_t recalled;     /* up to this one all that were answered, too; likewise */
 	pthread_mutex_t lock;
 	struct intake_slot slot[INTAKE_SLOTS];
 };
@@ -93,8 +94,8 @@ static inline bool intake_settles(struct intake *in, const struct attrib *a, con
 /** Moves what is pending into the table. When it returns, all that was published before the call is there. */
 void intake_empty(struct intake *in, struct attrib *a);
 
-/** Moves what was answered a moment ago into the table, as answered. False: there was nothing. */
-bool intake_recall(struct intake *in, struct attrib *a, uint32_t now);
+/** Moves what was answered a moment ago into the table, as answered. When it returns, all that was is there. */
+void intake_recall(struct intake *in, struct attrib *a, uint32_t now);
 
 /** The owner of the query of that number, once it is in the table; false where it is not, or long gone. The owner's to
  * call. */

@@ -73,20 +73,18 @@ void intakes_empty(struct attrib *a)
 	}
 }
 
-bool intakes_recall(struct attrib *a, struct intake *own, uint32_t now)
+void intakes_recall(struct attrib *a, struct intake *own, uint32_t now)
 {
 	unsigned count = atomic_load_explicit(&highest, memory_order_acquire);
-	bool found = false;
 
 	for (unsigned i = 0; i < count; i++) {
 		struct intake *in = atomic_load_explicit(&intakes[i], memory_order_acquire);
 
 		if (in && in != own)
-			found |= intake_recall(in, a, now);
+			intake_recall(in, a, now);
 	}
 	if (own)
-		found |= intake_recall(own, a, now);
-	return found;
+		intake_recall(own, a, now);
 }
 
 void intakes_thread_ends(struct thread *t)

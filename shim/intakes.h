@@ -19,11 +19,11 @@ static inline struct intake *intakes_own(struct thread *t)
 void intakes_empty(struct attrib *a);
 
 /**
- * Moves what was answered a moment ago anywhere into the table, as answered. False: there was nothing.
+ * Moves what was answered a moment ago anywhere into the table, as answered.
  *
  * @param own  the calling thread's, which comes last, as the likeliest; NULL: none
  */
-bool intakes_recall(struct attrib *a, struct intake *own, uint32_t now);
+void intakes_recall(struct attrib *a, struct intake *own, uint32_t now);
 
 /** The thread ends: its intake is emptied and goes to the next thread that wants one. */
 void intakes_thread_ends(struct thread *t);

@@ -196,9 +196,13 @@ class Clients:
             while upcoming and self._room_for(upcoming):
                 self._ask(upcoming)
                 upcoming = next(exchanges, None)
-            while self._seconds and self._seconds[0][0] <= time.monotonic():
+            while self._second_due():
                 self._ask(self._workload.second(*self._seconds.popleft()[1:]))
             self._wait()
+
+    def _second_due(self):
+        return (self._seconds and self._seconds[0][0] <= time.monotonic()
+                and self._in_flight < self._options.in_flight)
 
     def _ask(self, exchange):
         self.counts["asked"] += len(exchange.waiting)
@@ -243,7 +247,9 @@ class Clients:
                 self.counts["send_errors"] += 1
 
     def _wait(self):
-        due = min((queue[0][0] for queue in (self._deadlines, self._seconds) if queue),
+        full = self._in_flight >= self._options.in_flight
+        queues = (self._deadlines, () if full else self._seconds)
+        due = min((queue[0][0] for queue in queues if queue),
                   default=None)
         timeout = None if due is None else max(0, due - time.monotonic())
         for key, events in self._selector.select(timeout):

@@ -386,9 +386,9 @@ static void recalled_once_answered(void **state)
 	query_of(&late, 30, "printer", 20);
 	assert_true(answer(3, 30, "printer"));
 	assert_int_equal(answered_of("printer", 20), 1);
-	assert_true(intake_recall(&intake, a, 20));
+	intake_recall(&intake, a, 20);
 	assert_int_equal(answered_of("printer", 20), 3);
-	assert_false(intake_recall(&intake, a, 20));
+	intake_recall(&intake, a, 20);
 	assert_int_equal(in_table(), 0);
 	assert_int_equal(answered_of("printer", 20 + ATTRIB_ANSWERED_MS), 0);
 }
@@ -398,8 +398,23 @@ static void recalled_no_more_when_old(void **state)
 	(void)state;
 	query(1, 10, "printer");
 	assert_true(answer(1, 10, "printer"));
-	assert_false(intake_recall(&intake, a, ATTRIB_ANSWERED_MS));
+	intake_recall(&intake, a, ATTRIB_ANSWERED_MS);
 	assert_int_equal(answered_of("printer", ATTRIB_ANSWERED_MS), 0);
+}
+
+/* Answers come in another order than their queries. */
+static void recalled_as_they_are_answered(void **state)
+{
+	(void)state;
+	query(1, 10, "printer");
+	query(2, 20, "scanner");
+	assert_true(answer(2, 20, "scanner"));
+	intake_recall(&intake, a, 0);
+	assert_true(answer(1, 10, "printer"));
+	assert_int_equal(answered_of("scanner", 0), 2);
+	assert_int_equal(answered_of("printer", 0), 0);
+	intake_recall(&intake, a, 0);
+	assert_int_equal(answered_of("printer", 0), 1);
 }
 
 /* Who asks the same again and waits goes on waiting. */
@@ -410,7 +425,7 @@ static void recalled_while_it_waits_again(void **state)
 	assert_true(answer(1, 10, "printer"));
 	query(1, 10, "printer");
 	intake_empty(&intake, a);
-	assert_true(intake_recall(&intake, a, 0));
+	intake_recall(&intake, a, 0);
 	assert_int_equal(owner_of("printer"), 1);
 }
 
@@ -450,6 +465,20 @@ static void *empty_all_the_time(void *unused)
 	return NULL;
 }
 
+static void start_emptiers(pthread_t emptier[RACE_EMPTIERS])
+{
+	atomic_store(&race_over, false);
+	for (unsigned i = 0; i < RACE_EMPTIERS; i++)
+		assert_int_equal(pthread_create(&emptier[i], NULL, empty_all_the_time, NULL), 0);
+}
+
+static void join_emptiers(pthread_t emptier[RACE_EMPTIERS])
+{
+	atomic_store(&race_over, true);
+	for (unsigned i = 0; i < RACE_EMPTIERS; i++)
+		assert_int_equal(pthread_join(emptier[i], NULL), 0);
+}
+
 /* Each query is answered in here or enters the table, never both, and never neither, whoever empties meanwhile. */
 static void emptied_by_others(void **state)
 {
@@ -457,9 +486,7 @@ static void emptied_by_others(void **state)
 	unsigned answered = 0, entered = 0;
 
 	(void)state;
-	atomic_store(&race_over, false);
-	for (unsigned i = 0; i < RACE_EMPTIERS; i++)
-		assert_int_equal(pthread_create(&emptier[i], NULL, empty_all_the_time, NULL), 0);
+	start_emptiers(emptier);
 	for (unsigned i = 0; i < RACE_QUERIES; i++) {
 		struct attrib_owner o;
 		uint32_t n = query(1 + i % 200, i, "printer");
@@ -473,11 +500,28 @@ static void emptied_by_others(void **state)
 		assert_int_equal(o.mark, 1 + i % 200);
 		entered++;
 	}
-	atomic_store(&race_over, true);
-	for (unsigned i = 0; i < RACE_EMPTIERS; i++)
-		assert_int_equal(pthread_join(emptier[i], NULL), 0);
+	join_emptiers(emptier);
 	assert_int_equal(answered + entered, RACE_QUERIES);
 	assert_int_equal(pending(), 0);
+}
+
+/* Whoever recalls meanwhile: what was answered before is in the table when one's own recall returns. */
+static void recalled_by_others(void **state)
+{
+	pthread_t emptier[RACE_EMPTIERS];
+	char name[32];
+
+	(void)state;
+	start_emptiers(emptier);
+	for (unsigned i = 0; i < RACE_QUERIES / 4; i++) {
+		snprintf(name, sizeof(name), "h%u", i);
+		query(1 + i % 200, i, name);
+		if (!answer(1 + i % 200, i, name))
+			continue;
+		intake_recall(&intake, a, 0);
+		assert_int_equal(answered_of(name, 0), 1 + i % 200);
+	}
+	join_emptiers(emptier);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -493,6 +537,7 @@ int main(void)
 		TEST(sequence_turns_over_full),	      TEST(longest_question),
 		TEST(asked_again_while_in_the_table), TEST(recalled_once_answered),
 		TEST(recalled_no_more_when_old),      TEST(recalled_while_it_waits_again),
+		TEST(recalled_as_they_are_answered),  TEST(recalled_by_others),
 		TEST(recalled_into_a_full_table),     TEST(emptied_by_others),
 	};
 

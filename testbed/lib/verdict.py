@@ -28,6 +28,16 @@ def technical(record):
     return reasons
 
 
+def past_too_often(witness):
+    """Whether questions for shared ancestors bore the marks of answered clients by more than chance.
+
+    The resolver answers a client and sends for another in the same instant; which was first, the
+    witness cannot tell to the millisecond. One in a hundred is such an instant, more are a rule.
+    """
+    past = witness.get("ancestor_past", 0)
+    return past * 100 > past + witness.get("ancestor_right", 0)
+
+
 def unmet_right(record, bare):
     """Reasons why not every question carried its own client's mark."""
     witness, clients = record["witness"], record["clients"]
@@ -38,11 +48,9 @@ def unmet_right(record, bare):
         ("ancestor_unmarked", "unmarked questions for shared ancestors"),
         ("background_marked", "marked questions that no client caused"),
         ("other_bits_changed", "packets with another user's bits changed")) if witness.get(name)]
-    # The resolver answers a client and sends for another in the same instant; which was first, the
-    # witness cannot tell to the millisecond. One in a hundred is such an instant, more are a rule.
-    past = witness.get("ancestor_past", 0)
-    if past * 100 > past + witness.get("ancestor_right", 0):
-        reasons.append(f"{past} shared ancestors with the mark of one who waited no longer")
+    if past_too_often(witness):
+        reasons.append(f"{witness['ancestor_past']} shared ancestors with the mark of one who waited no "
+                       "longer")
     if witness["wrong_shared"]:
         reasons.append(f"{witness['wrong_shared']} of the wrong ones shared a TCP segment with a "
                        f"question for which its mark is right")

@@ -89,6 +89,20 @@ accounted() {
 	done
 }
 
+@test "TCP Fast Open: a query that the SYN brings is counted once" {
+	accounted unbound --queries 300 --upstream-proto tcp --directives rnd50 --fast-open
+	accounted dnsdist --queries 300 --upstream-proto tcp --directives rnd50 --fast-open
+	accounted pdns-recursor --queries 300 --directives tc --fast-open
+}
+
+@test "refreshes behind stale answers, as such" {
+	local resolver
+	for resolver in dnsmasq unbound bind; do
+		accounted "$resolver" --queries 100 --refresh stale --directives dly100
+		assert_field 'runs[0]["account"]["reasons"]["answered"] > 0' True
+	done
+}
+
 @test "a dry run decides, traces and counts everything, and marks nothing" {
 	accounted unbound "${MIXED[@]}" --env CONNMARK_DRY_RUN=yes
 	assert_field 'runs[0]["witness"]["right"] + runs[0]["witness"]["wrong"] + runs[0]["witness"]["other_marked"]' 0

@@ -1,17 +1,20 @@
 """Do the library's own counters and its trace say what the witness saw? To the packet.
 
 The witness's questions (--keep-questions) are the truth; connmark-stat's JSON and the trace are what
-is judged.
+is judged. What no packet shows (evidence, outcomes) must be the same in both. Client queries are
+those that the clients sent.
 """
 
 import collections
 import json
 import pathlib
+import re
 import subprocess
 
 STAT = pathlib.Path(__file__).resolve().parents[2] / "build" / "connmark-stat"
 STATS_FOLDER, TRACE = "stats", "trace"
 SHOWN = 5
+PROBE = re.compile(r"ready-(\d+)\.")
 
 
 def environment(folder):
@@ -50,6 +53,21 @@ def _key(name, qtype, number, mark, encrypted):
     return (name.rstrip(".").lower(), *where, mark)
 
 
+def _kinds(what, counted, traced):
+    """Where a kind of evidence or outcome is not as often in the counters as in the trace."""
+    return [f"{what} {kind}: connmark-stat says {counted[kind]}, the trace {traced[kind]}"
+            for kind in sorted(set(counted) | set(traced)) if counted[kind] != traced[kind]]
+
+
+def _clients(clients, probes, counted):
+    """Whether each query of the clients was counted, and the last probe: earlier ones may have come
+    before the resolver was there."""
+    sent = clients["asked"] + clients["resent"] + clients["retried_over_tcp"]
+    if sent + 1 <= counted <= sent + probes:
+        return []
+    return [f"client queries: {counted}, the clients sent {sent} and up to {probes} probes"]
+
+
 def settle(record, folder, mask):
     """Adds 'account' to the record: what was compared, and what differs.
 
@@ -74,17 +92,26 @@ def settle(record, folder, mask):
     differs = [f"mark {mark}: connmark-stat says {marks[mark]}, "
                f"{'the trace' if dry else 'the witness'} {truth[mark]}"
                for mark in sorted(set(marks) | set(truth), key=str) if marks[mark] != truth[mark]]
-    outcomes = sum(count for name, count in counters.items() if name.startswith("set_"))
-    for name, amount in (("evidence", sum(reasons.values())), ("outcomes", outcomes)):
-        if amount != sum(seen.values()):
-            differs.append(f"{name}: {amount} together, the witness saw {sum(seen.values())}")
+    evidence = collections.Counter(
+        "unattributed" if line["evidence"] == "none" else line["evidence"] for line in queries)
+    outcomes = collections.Counter(line["outcome"] for line in queries)
+    ended = collections.Counter({name.removeprefix("set_").replace("_", "-"): count
+                                 for name, count in counters.items() if name.startswith("set_")})
+    for name, amounts in (("evidence", reasons), ("outcomes", ended)):
+        if sum(amounts.values()) != sum(seen.values()):
+            differs.append(f"{name}: {sum(amounts.values())} together, "
+                           f"the witness saw {sum(seen.values())}")
+    differs += _kinds("evidence", reasons, evidence) + _kinds("outcome", ended, outcomes)
+    probes = max((int(found[1]) for name, *_ in asked if (found := PROBE.match(name.lower()))),
+                 default=0)
+    differs += _clients(record["clients"], probes * (2 if record["life"] else 1),
+                        counters["client_queries"])
     differs += [f"not in the trace: {key}" for key in list(seen - traced)[:SHOWN]]
     differs += [f"only in the trace: {key}" for key in list(traced - seen)[:SHOWN]]
     record["account"] = {
         "seen": sum(seen.values()), "counted": sum(marks.values()), "traced": sum(traced.values()),
         "by_mark": {str(mark): count for mark, count in sorted(marks.items(), key=str)},
         "reasons": dict(reasons), "counters": dict(counters), "lines": len(lines),
-        "evidence": dict(collections.Counter(line["evidence"] for line in queries)),
-        "outcomes": dict(collections.Counter(line["outcome"] for line in lines
-                                             if line["event"] == "query")),
+        "evidence": dict(evidence), "outcomes": dict(outcomes),
+        "dropped": sum(line.get("outcome") == "dropped" for line in lines),
         "differs": differs}

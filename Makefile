@@ -41,7 +41,7 @@ LIBS = -lnetfilter_conntrack -lmnl
 PURE = attrib cmsg config dns intake servers stream
 SHELL_SIDE = caps conntrack decide fdtab init intakes log mark real route rx rx_batch sent sock source stats stats_file \
 	     thread tls tls_pending trace trace_out tx tx_batch tx_stream \
-	     wrap_descriptor wrap_option wrap_privilege wrap_receive wrap_send wrap_syscall wrap_tls wrap_wait
+	     wrap_descriptor wrap_option wrap_privilege wrap_receive wrap_send wrap_syscall wrap_tls wrap_wait withhold
 OBJECTS = $(PURE:%=build/shim/%.o) $(SHELL_SIDE:%=build/shim/%.o)
 
 UNIT_TESTS = $(notdir $(basename $(wildcard testbed/unit/test_*.c)))
@@ -97,12 +97,16 @@ check: $(UNIT_TESTS:%=build/tests/%)
 
 # ---- little programs that the integration tests run under the shim --------------------------------------------------
 
-PROGRAMS = $(notdir $(basename $(wildcard testbed/programs/*.c)))
+# faulty.c goes between the library and the C library.
+PROGRAMS = $(filter-out faulty, $(notdir $(basename $(wildcard testbed/programs/*.c))))
 
 build/programs/%: testbed/programs/%.c | build/programs
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -MMD -MP -o $@ $< -pthread
 
-programs: $(PROGRAMS:%=build/programs/%)
+build/programs/faulty.so: testbed/programs/faulty.c | build/programs
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -shared -fPIC -o $@ $<
+
+programs: $(PROGRAMS:%=build/programs/%) build/programs/faulty.so
 
 # ---- benchmarks -----------------------------------------------------------------------------------------------------
 

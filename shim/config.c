@@ -109,6 +109,15 @@ static bool parse_stream(struct config *c, const char *value)
 	return ok;
 }
 
+static bool parse_on_failure(struct config *c, const char *value)
+{
+	bool drop;
+	bool ok = parse_choice(value, "pass", "drop", &drop);
+
+	c->on_failure = drop ? ON_FAILURE_DROP : ON_FAILURE_PASS;
+	return ok;
+}
+
 static bool parse_keep_caps(struct config *c, const char *value)
 {
 	return parse_choice(value, "no", "yes", &c->keep_caps);
@@ -178,6 +187,7 @@ static const struct variable variables[] = {
 	 parse_default},
 	{"CONNMARK_STREAM", "follow or first", parse_stream},
 	{"CONNMARK_ZONE", "a number from 0 to 65535", parse_zone},
+	{"CONNMARK_ON_FAILURE", "pass or drop", parse_on_failure},
 	{"CONNMARK_KEEP_CAPS", "yes or no", parse_keep_caps},
 	{"CONNMARK_DRY_RUN", "yes or no", parse_dry_run},
 	{"CONNMARK_TABLE", "a number from 1024 to 1048576 (client queries)", parse_table},

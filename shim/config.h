@@ -13,6 +13,7 @@
 
 enum config_source { SOURCE_AUTO, SOURCE_CONNTRACK, SOURCE_PACKET };
 enum config_stream { STREAM_FOLLOW, STREAM_FIRST };
+enum config_on_failure { ON_FAILURE_PASS, ON_FAILURE_DROP };
 enum config_log { LOG_STDERR, LOG_SYSLOG, LOG_FILE };
 
 enum {
@@ -30,10 +31,12 @@ struct config {
 	uint16_t zone;		   /* CONNMARK_ZONE: conntrack zone of the clients' flows */
 	enum config_source source; /* CONNMARK_SOURCE: where clients' marks come from */
 	enum config_stream
-		stream;	     /* CONNMARK_STREAM: marks of a connection reused for several clients */
-	bool keep_caps;	     /* CONNMARK_KEEP_CAPS */
-	bool dry_run;	     /* CONNMARK_DRY_RUN */
-	enum config_log log; /* CONNMARK_LOG */
+		stream; /* CONNMARK_STREAM: marks of a connection reused for several clients */
+	enum config_on_failure
+		on_failure; /* CONNMARK_ON_FAILURE: a query whose mark is not known or cannot be set */
+	bool keep_caps;	    /* CONNMARK_KEEP_CAPS */
+	bool dry_run;	    /* CONNMARK_DRY_RUN */
+	enum config_log log;		  /* CONNMARK_LOG */
 	char log_path[CONFIG_PATH_MAX];	  /* where log is LOG_FILE */
 	char trace_path[CONFIG_PATH_MAX]; /* CONNMARK_TRACE; empty: off, or ... */
 	int trace_fd;			  /* ... fd:N, else -1 */

@@ -16,6 +16,12 @@ struct decision {
 	uint32_t mark; /* that it is to bear */
 };
 
+/** A client caused it, whose mark could not be found out. */
+static inline bool decision_unknown(const struct decision *d)
+{
+	return d->why.evidence != ATTRIB_NONE && d->why.owner.state != MARK_KNOWN;
+}
+
 /**
  * The mark of an upstream query (only the bits of the mask count), CONNMARK_DEFAULT where nobody's
  * or unknown. What becomes of it is for sent.h.

@@ -3,6 +3,7 @@
 
 #include "log.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,7 +15,9 @@ enum {
 };
 
 static pid_t process; /* whose table this is */
-_Atomic(struct fd_state *) fd_pages[FD_PAGES];
+/* The first page is there from the start: most programs need no memory for others. */
+static struct fd_state first_page[FD_PAGE_SIZE];
+_Atomic(struct fd_state *) fd_pages[FD_PAGES] = {[0] = first_page};
 static pthread_mutex_t locks[LOCKS] = {[0 ... LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- held messages ---- */
@@ -79,6 +82,8 @@ static struct fd_state *page_make(unsigned page)
 {
 	struct fd_state *fresh = map(FD_PAGE_SIZE * sizeof(*fresh)), *none = NULL;
 
+	if (!fresh)
+		log_cause(LOG_descriptors_failed, errno);
 	if (fresh && !atomic_compare_exchange_strong(&fd_pages[page], &none, fresh)) {
 		munmap(fresh, FD_PAGE_SIZE * sizeof(*fresh));
 		fresh = none;
@@ -100,6 +105,7 @@ static void reset_streams(struct fd_state *st)
 	stream_reset(&st->rx, &fd_store);
 	stream_reset(&st->tx, &fd_store);
 	st->unanswered = 0;
+	st->tx_withheld = 0;
 	st->stream_gen = fd_gen(st);
 }
 
@@ -132,6 +138,7 @@ static void forget(struct fd_state *st, int fd)
 	atomic_store_explicit(&st->base_mark, 0, memory_order_relaxed);
 	atomic_store_explicit(&st->current_mark, 0, memory_order_relaxed);
 	atomic_store_explicit(&st->client_mark, 0, memory_order_relaxed);
+	atomic_store_explicit(&st->cookie, 0, memory_order_relaxed);
 	if ((flags & FD_KIND) != FD_TCP || pthread_mutex_trylock(&locks[(unsigned)fd % LOCKS]) != 0)
 		return;
 	reset_streams(st);

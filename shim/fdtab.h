@@ -62,11 +62,13 @@ struct fd_state {
 	_Atomic uint64_t client_mark;
 	/* the mark that a query left with last, and whose socket's it was: see sent.c */
 	_Atomic uint64_t sent_mark;
+	_Atomic uint64_t cookie;    /* of a socket of our own (conntrack.c) */
+	struct stream rx, tx;	    /* under fd_lock_streams */
 	struct endpoint local;	    /* where it is bound; written before FD_SERVER is set */
 	struct endpoint self, peer; /* the ends of a connection; written before FD_ENDS is set */
-	struct stream rx, tx;	    /* under fd_lock_streams */
 	uint32_t unanswered;	    /* queries that left on the connection, less the answers */
-	uint32_t stream_gen;	    /* the descriptor that they belong to */
+	uint32_t tx_withheld; /* bytes yet to come of a message that does not leave (withhold.h) */
+	uint32_t stream_gen;  /* the descriptor that they belong to */
 };
 
 enum { FD_PAGE_BITS = 9, FD_PAGE_SIZE = 1 << FD_PAGE_BITS, FD_PAGES = FD_LIMIT >> FD_PAGE_BITS };

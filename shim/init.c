@@ -109,16 +109,29 @@ static struct attrib *make_table(unsigned capacity)
 	return attrib_init(memory, capacity, &key);
 }
 
+/* Of what was refused, as much as could be read holds (withhold.h). */
+static void say_what_refusal_means(void)
+{
+	if (shim.config.on_failure == ON_FAILURE_DROP)
+		refuse("CONNMARK_ON_FAILURE=drop: no upstream query leaves before the configuration "
+		       "is corrected");
+}
+
 __attribute__((constructor)) static void start(void)
 {
 	real_resolve_all();
-	if (!read_config(&shim.config))
+	fd_init(); /* what descriptors are is known also where nothing is marked */
+	if (!read_config(&shim.config)) {
+		say_what_refusal_means();
 		return;
+	}
 	log_open(&shim.config);
 	stats_open(&shim.config);
 	shim.kernel = kernel_version();
-	if (!can_serve(&shim.config, shim.kernel))
+	if (!can_serve(&shim.config, shim.kernel)) {
+		say_what_refusal_means();
 		return;
+	}
 	source_init();
 	shim.attrib = make_table(shim.config.table);
 	if (!shim.attrib) {
@@ -126,7 +139,6 @@ __attribute__((constructor)) static void start(void)
 		return;
 	}
 	thread_init();
-	fd_init();
 	trace_init();
 	atomic_store_explicit(&shim_ready, true, memory_order_release);
 }

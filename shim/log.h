@@ -43,19 +43,27 @@ enum { LOG_PERIOD_S = 60 };
 	LOG_COUNTER(flow_conflicts) \
 	LOG_COUNTER(stream_waits) \
 	LOG_COUNTER(stream_conflicts) \
-	LOG_CAUSE(no_entry, "conntrack has no entry for a client's flow: its queries leave with the default mark", \
-		  "check that no rule exempts it (notrack), and its zone (CONNMARK_ZONE); clients on this host " \
-		  "need none") \
-	LOG_CAUSE(no_packet_mark, "a client's packet brought no mark (CONNMARK_SOURCE=packet): its queries leave with " \
-				  "the default mark", \
+	LOG_CAUSE(no_entry, "conntrack has no entry for a client's flow, whose mark is therefore not known", \
+		  "check that no rule exempts it (notrack), and its zone (CONNMARK_ZONE)") \
+	LOG_CAUSE(no_packet_mark, "a client's packet brought no mark (CONNMARK_SOURCE=packet), so that it is not known", \
 		  "TCP clients need net.ipv4.tcp_fwmark_accept=1, or conntrack: CONNMARK_SOURCE=conntrack and " \
 		  "CAP_NET_ADMIN") \
 	LOG_CAUSE(mark_not_permitted, "not permitted: a mark could not be set", LOG_CAP_REMEDY) \
 	LOG_CAUSE(lookup_not_permitted, "not permitted: conntrack may not be asked", LOG_CAP_REMEDY) \
 	LOG_CAUSE(lookup_failed, "conntrack could not be asked", \
-		  "check that nf_conntrack_netlink is there and that the unit's RestrictAddressFamilies= has " \
-		  "AF_NETLINK") \
-	LOG_CAUSE(mark_failed, "a mark could not be set", "see the error; the query left unmarked") \
+		  "check that nf_conntrack_netlink is there, that the unit's RestrictAddressFamilies= has AF_NETLINK, " \
+		  "and that no seccomp filter forbids it") \
+	LOG_CAUSE(lookup_no_descriptor, "conntrack could not be asked: no descriptor is free", \
+		  "raise LimitNOFILE= of the resolver's unit") \
+	LOG_CAUSE(lookup_no_memory, "conntrack could not be asked: the kernel had no memory for it", \
+		  "free memory, or raise MemoryMax= of the resolver's unit") \
+	LOG_CAUSE(lookup_unanswered, "conntrack could not be asked: the kernel did not answer", \
+		  "check what else is preloaded into the resolver, or filters its system calls") \
+	LOG_CAUSE(mark_forbidden, "a mark could not be set, though the capability is there", \
+		  "check seccomp filters (SystemCallFilter= of the unit) and security modules for SO_MARK") \
+	LOG_CAUSE(mark_failed, "a mark could not be set", "see the error") \
+	LOG_CAUSE(withheld, "an upstream query was not sent (CONNMARK_ON_FAILURE=drop): its mark is not known or " \
+			    "cannot be set", "the log has the cause as well, once a minute") \
 	LOG_CAUSE(stale_mark, "a query was not sent: its socket bears another client's mark, which cannot be " \
 			      "changed", LOG_CAP_REMEDY) \
 	LOG_CAUSE(trace_failed, "the trace could not be written (CONNMARK_TRACE)", \
@@ -69,6 +77,8 @@ enum { LOG_PERIOD_S = 60 };
 		  "lower the resolver's TCP timeouts") \
 	LOG_CAUSE(table_full, "the table of clients is full: the oldest went before their time", \
 		  "raise CONNMARK_TABLE") \
+	LOG_CAUSE(descriptors_failed, "no memory for what is known of descriptors: some queries leave unmarked", \
+		  "raise LimitAS= and MemoryMax= of the resolver's unit") \
 	LOG_CAUSE(table_failed, "no memory for the table of clients: marking is off", "lower CONNMARK_TABLE") \
 	LOG_CAUSE(fork_failed, "forked in a signal handler amid a decision: this child marks nothing", \
 		  "fork outside of signal handlers")

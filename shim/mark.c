@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "mark.h"
 
+#include "caps.h"
 #include "log.h"
 #include "real.h"
 #include "thread.h"
+#include "withhold.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -87,6 +89,14 @@ static int set(int fd, struct fd_state *st, uint32_t whole)
 	return error;
 }
 
+void mark_say_failed(int error)
+{
+	log_cause(error != EPERM    ? LOG_mark_failed
+		  : caps_can_mark() ? LOG_mark_forbidden
+				    : LOG_mark_not_permitted,
+		  error);
+}
+
 enum marking mark_socket(int fd, struct fd_state *st, uint32_t whole)
 {
 	if (mark_is(fd, st, whole))
@@ -103,7 +113,7 @@ enum marking mark_socket(int fd, struct fd_state *st, uint32_t whole)
 		fd_forget(fd);
 		return MARK_FAILED;
 	}
-	log_cause(error == EPERM ? LOG_mark_not_permitted : LOG_mark_failed, error);
+	mark_say_failed(error);
 	if (!(fd_flags(st) & (FD_MARKED | FD_SHARED)))
 		return MARK_FAILED; /* never marked by us: it bears nobody's */
 	return mark_is(fd, st, mark_for(fd, st, shim.config.default_mark)) ? MARK_FAILED
@@ -163,7 +173,11 @@ enum marking mark_connection(int fd, struct fd_state *st, uint32_t whole)
 	if (has_unsent(fd)) {
 		/* Writable all the same: shut down, or the limit is not ours. No mark, rather than another client's. */
 		log_count(LOG_stream_conflicts);
-		whole = mark_for(fd, st, shim.config.default_mark);
+		uint32_t nobodys = mark_for(fd, st, shim.config.default_mark);
+		enum marking marking = mark_socket(fd, st, nobodys);
+
+		return marking == MARK_DONE && nobodys != whole && withhold_applies() ? MARK_FAILED
+										      : marking;
 	}
 	return mark_socket(fd, st, whole);
 }

@@ -34,6 +34,9 @@ bool mark_is(int fd, struct fd_state *st, uint32_t whole);
  */
 bool mark_needs_socket(const struct fd_state *st);
 
+/** A mark could not be set, with this errno: counts the cause and says it. */
+void mark_say_failed(int error);
+
 /** Sets the socket's own mark, where it is not that already. What fails is counted and said. */
 enum marking mark_socket(int fd, struct fd_state *st, uint32_t whole);
 

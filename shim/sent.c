@@ -3,6 +3,7 @@
 
 #include "log.h"
 #include "trace.h"
+#include "withhold.h"
 
 _Static_assert(LOG_set_dry_run - LOG_set_marked == (int)SENT_DRY_RUN, "one order");
 _Static_assert(LOG_evidence_turn - LOG_evidence_none == (int)ATTRIB_TURN, "one order");
@@ -10,10 +11,11 @@ _Static_assert(LOG_evidence_turn - LOG_evidence_none == (int)ATTRIB_TURN, "one o
 const char *sent_name(enum sent_as as)
 {
 	static const char *const names[SENT_KINDS] = {
-		[SENT_MARKED] = "marked",   [SENT_DEFAULT] = "default",
-		[SENT_UNKNOWN] = "unknown", [SENT_REFUSED] = "refused",
-		[SENT_FIRST] = "first",	    [SENT_CONFLICT] = "conflict",
-		[SENT_DRY_RUN] = "dry-run", [SENT_DROPPED] = "dropped",
+		[SENT_MARKED] = "marked",     [SENT_DEFAULT] = "default",
+		[SENT_UNKNOWN] = "unknown",   [SENT_REFUSED] = "refused",
+		[SENT_FIRST] = "first",	      [SENT_CONFLICT] = "conflict",
+		[SENT_DRY_RUN] = "dry-run",   [SENT_DROPPED] = "dropped",
+		[SENT_WITHHELD] = "withheld",
 	};
 
 	return names[as];
@@ -68,5 +70,5 @@ void sent_not(int fd, struct fd_state *st, const struct decision *d, const uint8
 	struct sent s = {.fd = fd, .st = st, .decision = d, .msg = msg, .end = end};
 
 	if (d->made)
-		trace_query(&s, SENT_DROPPED);
+		trace_query(&s, withhold_applies() ? SENT_WITHHELD : SENT_DROPPED);
 }

@@ -20,7 +20,8 @@ enum sent_as {
 	SENT_FIRST,    /* its connection keeps the mark of its first query (CONNMARK_STREAM) */
 	SENT_CONFLICT, /* bytes of another mark had not left its connection: the default mark */
 	SENT_DRY_RUN,  /* nothing is marked */
-	SENT_DROPPED,  /* it did not leave at all */
+	SENT_DROPPED,  /* it did not leave at all: its socket bears another client's mark */
+	SENT_WITHHELD, /* likewise, as CONNMARK_ON_FAILURE=drop wants it (withhold.h) */
 	SENT_KINDS
 };
 
@@ -40,7 +41,7 @@ struct sent {
 /** An upstream query has left. */
 void sent_query(const struct sent *s);
 
-/** A query was kept back, for its socket bears another client's mark. Counted by whoever decided so. */
+/** A query was kept back. Counted by whoever decided so. */
 void sent_not(int fd, struct fd_state *st, const struct decision *d, const uint8_t *msg,
 	      size_t end);
 

@@ -29,6 +29,7 @@ struct thread {
 	 * library is at work (plain_held) all that it writes bears it; after that the next bytes that are written.
 	 */
 	bool plain, plain_held, plain_used;
+	bool plain_withheld; /* ... or that they must not leave */
 	uint32_t plain_mark;
 	/* how they left: by which connection, with which mark, and whether because the kernel refused theirs */
 	int plain_fd;

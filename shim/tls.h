@@ -15,8 +15,9 @@
  * writes next; a client's answer ends its wait.
  *
  * @param session  the TLS library's object; tells connections apart
+ * @return whether the bytes stay here: the program is to be told that they were written (CONNMARK_ON_FAILURE=drop)
  */
-void tls_before_write(const void *session, const void *buf, size_t len);
+bool tls_before_write(const void *session, const void *buf, size_t len);
 
 /**
  * The call is over.

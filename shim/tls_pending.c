@@ -98,6 +98,16 @@ void tls_pending_add(const struct thread *t, const void *session, const struct d
 	memcpy(p->msg, msg, end);
 }
 
+void tls_pending_forget(void)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < list.count; i++)
+		if (list.query[i].call != list.call)
+			list.query[kept++] = list.query[i];
+	list.count = kept;
+}
+
 void tls_pending_end(bool taken)
 {
 	for (unsigned i = 0; i < list.count; i++)

@@ -21,6 +21,9 @@ void tls_pending_begin(const struct thread *t);
 void tls_pending_add(const struct thread *t, const void *session, const struct decision *d,
 		     const uint8_t *msg, size_t end);
 
+/** Nothing of the call goes to the library. */
+void tls_pending_forget(void);
+
 /** The call is over. taken: the library has its queries; else the program will hand them over again. */
 void tls_pending_end(bool taken);
 

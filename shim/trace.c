@@ -228,7 +228,7 @@ static void add_head(struct line *l, const struct sent *s, enum sent_as as)
 	    (long long)now.tv_sec, now.tv_nsec / 1000, (int)getpid(), (long)gettid());
 	add(l, ",\"mark\":%u,\"evidence\":\"%s\",\"outcome\":\"%s\"", s->decision->mark,
 	    attrib_evidence_name(s->decision->why.evidence), sent_name(as));
-	if (as != SENT_DRY_RUN && as != SENT_DROPPED)
+	if (as != SENT_DRY_RUN && as != SENT_DROPPED && as != SENT_WITHHELD)
 		add(l, ",\"packet_mark\":%u", s->borne);
 }
 

@@ -11,6 +11,7 @@
 #include "route.h"
 #include "sent.h"
 #include "sock.h"
+#include "withhold.h"
 
 #include <errno.h>
 
@@ -81,6 +82,7 @@ static void mark_datagram(int fd, struct fd_state *st, const struct msghdr *app,
 	if (!used)
 		marking = mark_socket(fd, st, whole);
 	out->refused = marking == MARK_STALE;
+	out->withheld = marking != MARK_DONE && withhold_applies();
 	out->changed = used && marking == MARK_DONE;
 	out->borne = marking == MARK_DONE ? whole : mark_now(fd, st);
 	if (!out->changed)
@@ -104,7 +106,8 @@ static void query_leaves(struct thread *t, int fd, struct fd_state *st, const st
 
 	out->end = query->question_end;
 
-	if (shim.config.dry_run)
+	out->withheld = decision_unknown(&out->decision) && withhold_applies();
+	if (shim.config.dry_run || out->withheld)
 		return;
 	uint32_t whole = mark_for(fd, st, mark);
 
@@ -130,7 +133,7 @@ void tx_prepare(struct thread *t, int fd, struct fd_state *st, const struct msgh
 	size_t have = start_of(app, scratch, &msg);
 	struct dns_message query;
 
-	out->changed = out->refused = out->decision.made = false;
+	out->changed = out->refused = out->withheld = out->decision.made = false;
 	out->question_at = msg;
 	out->end = 0;
 	out->answer = is_answer(msg, have);
@@ -138,10 +141,21 @@ void tx_prepare(struct thread *t, int fd, struct fd_state *st, const struct msgh
 		query_leaves(t, fd, st, app, &query, control, size, out);
 	else
 		clear_stale(fd, st, out);
-	if (out->refused) {
+	if (out->refused && !out->withheld) {
 		log_cause(LOG_stale_mark, 0);
 		sent_not(fd, st, &out->decision, out->question_at, out->end);
 	}
+}
+
+bool tx_withhold(int fd, struct fd_state *st, const struct tx_datagram *d)
+{
+	struct thread *t = withhold(fd) ? thread_enter() : NULL;
+
+	if (!t)
+		return false;
+	sent_not(fd, st, &d->decision, d->question_at, d->end);
+	thread_leave(t);
+	return true;
 }
 
 void tx_query_left(int fd, struct fd_state *st, const struct msghdr *app,
@@ -239,6 +253,17 @@ static bool gone(int fd, ssize_t n)
 	return true;
 }
 
+/* The program is told that the datagram has left, unless there is no socket any more. */
+static ssize_t withheld(int fd, struct fd_state *st, struct tx_datagram *d,
+			const struct msghdr *app, int saved, tx_plain_fn *plain, void *ctx)
+{
+	bool stays = tx_withhold(fd, st, d);
+
+	d->decision.made = false;
+	errno = saved;
+	return stays ? (ssize_t)iov_total(app->msg_iov, app->msg_iovlen) : plain(ctx);
+}
+
 static ssize_t send_marked(int fd, struct fd_state *st, struct tx_datagram *d, int flags,
 			   tx_plain_fn *plain, void *ctx)
 {
@@ -249,6 +274,10 @@ static ssize_t send_marked(int fd, struct fd_state *st, struct tx_datagram *d, i
 
 	if (!is_gone && !tx_refused_mark(n))
 		return n;
+	if (!is_gone && withhold_applies()) {
+		mark_say_failed(why);
+		return withheld(fd, st, d, &d->msg, saved, plain, ctx);
+	}
 	errno = saved; /* the program's own call begins only now */
 	n = plain(ctx);
 	if (is_gone)
@@ -256,7 +285,7 @@ static ssize_t send_marked(int fd, struct fd_state *st, struct tx_datagram *d, i
 	if (n < 0 || is_gone)
 		return n;
 	saved = errno;
-	log_cause(why == EPERM ? LOG_mark_not_permitted : LOG_mark_failed, why);
+	mark_say_failed(why);
 	d->borne = mark_now(fd, st);
 	errno = saved;
 	return n;
@@ -286,6 +315,8 @@ static ssize_t send_datagram(int fd, struct fd_state *st, const struct msghdr *a
 		return plain(ctx);
 	tx_prepare(t, fd, st, app, control, sizeof(control), scratch, &d);
 	thread_leave(t);
+	if (d.withheld)
+		return withheld(fd, st, &d, app, saved, plain, ctx);
 	if (d.refused) {
 		errno = EPERM;
 		return -1;
@@ -310,12 +341,21 @@ static bool is_plain_answer(const struct fd_state *st, const struct msghdr *app)
 	       is_answer(first->iov_base, first->iov_len >= DNS_HEADER_LEN);
 }
 
+/* Nothing of ours, or nothing can be said of it. */
+static ssize_t send_undecided(int fd, const struct msghdr *app, tx_plain_fn *plain, void *ctx)
+{
+	bool undecided = app && (!thread_may_enter() || !fd_find(fd));
+	ssize_t n = undecided ? withhold_undecided(fd, app) : 0;
+
+	return n ? n : plain(ctx);
+}
+
 ssize_t tx_send(int fd, const struct msghdr *app, int flags, tx_plain_fn *plain, void *ctx)
 {
 	struct fd_state *st = app && thread_may_enter() ? sock_known(fd) : NULL;
 
 	if (!st)
-		return plain(ctx);
+		return withhold_applies() ? send_undecided(fd, app, plain, ctx) : plain(ctx);
 	if (!is_udp(st))
 		return tx_stream(fd, st, app, flags, plain, ctx);
 	if (is_plain_answer(st, app))

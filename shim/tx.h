@@ -5,7 +5,8 @@
  *
  * Datagrams bear their mark as a control message, so that threads sharing a socket cannot mix theirs; connections
  * bear it as a socket option, set before each query's bytes. Where the kernel refuses the mark, the query leaves
- * without it, for the resolver must go on answering; but never with another client's.
+ * without it, for the resolver must go on answering (unless CONNMARK_ON_FAILURE=drop: withhold.h); but never with
+ * another client's.
  */
 #ifndef SHIM_TX_H
 #define SHIM_TX_H
@@ -46,6 +47,7 @@ int tx_connect(int fd, const struct sockaddr *to, socklen_t len);
 struct tx_datagram {
 	bool answer;		    /* it says that it is one: perhaps a client's */
 	bool refused;		    /* it must not leave: its socket bears another client's mark */
+	bool withheld;		    /* it must not leave, and the program not know: withhold.h */
 	bool changed;		    /* msg is to be sent in place of the program's */
 	struct msghdr msg;	    /* with the mark among its control messages */
 	struct decision decision;   /* of an upstream query; of it also: */
@@ -65,6 +67,9 @@ struct fd_state *tx_begin(struct thread **t, int fd);
  */
 void tx_prepare(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
 		void *control, size_t size, uint8_t scratch[DNS_HEAD_MAX], struct tx_datagram *out);
+
+/** A datagram that must not leave: counted, said and traced. Returns as withhold. */
+bool tx_withhold(int fd, struct fd_state *st, const struct tx_datagram *d);
 
 /** A datagram that is an upstream query has left. */
 void tx_query_left(int fd, struct fd_state *st, const struct msghdr *app,

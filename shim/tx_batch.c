@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* sendmmsg: many datagrams at once, each as in tx.c. */
 #include "cmsg.h"
-#include "log.h"
+#include "iov.h"
 #include "mark.h"
 #include "real.h"
 #include "tx.h"
+#include "withhold.h"
 
 #include <errno.h>
 
@@ -18,8 +19,9 @@ struct batch {
 	struct thread *t;
 	int fd;
 	struct fd_state *st;
-	bool changed; /* some message differs from the program's */
-	bool refused; /* the message behind the last must not leave */
+	bool changed;  /* some message differs from the program's */
+	bool refused;  /* the message behind the last must not leave */
+	bool withheld; /* ... and the program not know */
 	struct mmsghdr headers[BATCH_MAX];
 	struct tx_datagram datagram[BATCH_MAX];
 	uint8_t start[BATCH_MAX][DNS_HEAD_MAX];
@@ -40,8 +42,9 @@ static unsigned prepare(struct batch *b, const struct mmsghdr *vec, unsigned n)
 		if (large && i)
 			return i;
 		tx_prepare(b->t, b->fd, b->st, app, b->control[i], BATCH_CONTROL, b->start[i], d);
-		if (d->refused) {
-			b->refused = true;
+		if (d->refused || d->withheld) {
+			b->refused = d->refused;
+			b->withheld = d->withheld;
 			return i;
 		}
 		b->headers[i] = vec[i];
@@ -54,13 +57,29 @@ static unsigned prepare(struct batch *b, const struct mmsghdr *vec, unsigned n)
 	return n;
 }
 
-/* Where the kernel refuses the first one's mark, that one leaves without it. */
+/* The program is told that this one was sent, unless there is no socket any more. */
+static int pretend(struct batch *b, struct tx_datagram *d, struct mmsghdr *one, int flags)
+{
+	bool stays = tx_withhold(b->fd, b->st, d);
+
+	d->decision.made = false;
+	if (!stays)
+		return REAL(sendmmsg)(b->fd, one, 1, flags);
+	one->msg_len = (unsigned)iov_total(one->msg_hdr.msg_iov, one->msg_hdr.msg_iovlen);
+	return 1;
+}
+
+/* Where the kernel refuses the first one's mark, that one leaves without it, or not at all. */
 static int send_unmarked(struct batch *b, struct mmsghdr *vec, int flags, int why)
 {
+	if (b->datagram[0].changed && withhold_applies()) {
+		mark_say_failed(why);
+		return pretend(b, &b->datagram[0], vec, flags);
+	}
 	int sent = REAL(sendmmsg)(b->fd, vec, 1, flags), saved = errno;
 
 	if (sent > 0) {
-		log_cause(why == EPERM ? LOG_mark_not_permitted : LOG_mark_failed, why);
+		mark_say_failed(why);
 		b->datagram[0].borne = mark_now(b->fd, b->st);
 	}
 	errno = saved;
@@ -96,6 +115,18 @@ static void note_left(struct batch *b, const struct mmsghdr *vec, int sent)
 	errno = saved;
 }
 
+/* One message, while nothing can be decided. */
+static int send_undecided(int fd, struct mmsghdr *one, int flags)
+{
+	ssize_t n = withhold_undecided(fd, &one->msg_hdr);
+
+	if (!n)
+		return REAL(sendmmsg)(fd, one, 1, flags);
+	if (n > 0)
+		one->msg_len = (unsigned)n;
+	return n > 0 ? 1 : -1;
+}
+
 /* Up to BATCH_MAX messages; perhaps fewer leave than could: the caller goes on. */
 static int send_some(int fd, struct mmsghdr *vec, unsigned n, int flags)
 {
@@ -104,23 +135,29 @@ static int send_some(int fd, struct mmsghdr *vec, unsigned n, int flags)
 
 	b.fd = fd;
 	b.st = tx_begin(&b.t, fd);
-	b.changed = b.refused = false;
+	b.changed = b.refused = b.withheld = false;
 	if (b.st && (fd_flags(b.st) & FD_KIND) != FD_UDP) {
 		thread_leave(b.t);
 		b.st = NULL;
 	}
 	if (!b.st)
-		return REAL(sendmmsg)(fd, vec, n, flags);
+		return withhold_applies() && (!b.t || !fd_find(fd))
+			       ? send_undecided(fd, vec, flags)
+			       : REAL(sendmmsg)(fd, vec, n, flags);
 	n = prepare(&b, vec, n);
 	thread_leave(b.t);
+	errno = saved;
+	if (!n && b.withheld)
+		return pretend(&b, &b.datagram[0], vec, flags);
 	if (!n && b.refused) {
 		errno = EPERM;
 		return -1;
 	}
-	errno = saved;
 	int sent = send_prepared(&b, vec, n, flags);
 
 	note_left(&b, vec, sent);
+	if (b.withheld && sent == (int)n && pretend(&b, &b.datagram[n], vec + n, flags) > 0)
+		sent++;
 	return sent;
 }
 

@@ -11,6 +11,7 @@
 #include "sock.h"
 #include "tls_pending.h"
 #include "tx.h"
+#include "withhold.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,11 +34,14 @@ struct outgoing {
 	struct thread *t;
 	int fd;
 	struct fd_state *st;
-	bool decided;	/* `whole` is what these bytes must bear; else: what the connection bears */
-	bool queries;	/* at least one upstream query begins here */
-	bool plain;	/* ... as was seen in the clear before it was encrypted */
-	uint32_t whole; /* the mark of all before `limit` */
-	size_t limit;	/* bytes that may leave with it */
+	bool decided; /* `whole` is what these bytes must bear; else: what the connection bears */
+	bool queries; /* at least one upstream query begins here */
+	bool plain;   /* ... as was seen in the clear before it was encrypted */
+	bool headless; /* of the message that begins here the length has left before, or a part of it */
+	bool withheld; /* all before `limit` must not leave, and the program not know (withhold.h) */
+	bool ends;     /* the connection has to end, for what must not leave cannot be left out */
+	uint32_t whole;	      /* the mark of all before `limit` */
+	size_t limit;	      /* bytes that may leave with it */
 	enum sent_as instead; /* what these bytes bear another mark as, if they do */
 	unsigned messages, queries_begun;
 	struct begun *begun; /* BEGUN_MAX of them */
@@ -58,6 +62,30 @@ static bool decide_from(struct outgoing *out, size_t offset, uint32_t mark)
 	return true;
 }
 
+/*
+ * Of a query whose question is not all there, nobody can say yet whose it is. It may leave where the turn says so, but
+ * not where its client's mark may turn out to be unknown.
+ */
+static bool must_stay(const struct outgoing *out, const struct decision *decision,
+		      bool whole_question, size_t have)
+{
+	bool undecided = !whole_question && decision->why.evidence == ATTRIB_NONE && have > 2 &&
+			 !(fd_flags(out->st) & FD_ACCEPTED);
+
+	return withhold_applies() && (undecided || decision_unknown(decision));
+}
+
+static void decide_message(struct outgoing *out, const struct dns_message *query,
+			   struct decision *decision)
+{
+	struct attrib_socket socket = {out->fd, fd_gen(out->st)};
+
+	if (query)
+		decide_query(out->t, socket, query, decision);
+	else
+		decide_connection(out->t, fd_flags(out->st) & FD_TLS, decision);
+}
+
 static bool message_starts(void *ctx, const uint8_t *head, size_t have, size_t offset)
 {
 	struct outgoing *out = ctx;
@@ -74,22 +102,26 @@ static bool message_starts(void *ctx, const uint8_t *head, size_t have, size_t o
 		return false;
 	}
 	out->queries = true;
-	if (whole_question)
-		decide_query(out->t, (struct attrib_socket){out->fd, fd_gen(out->st)}, &parsed,
-			     &begun->decision);
-	else
-		decide_connection(out->t, fd_flags(out->st) & FD_TLS, &begun->decision);
-	if (!decide_from(out, offset, begun->decision.mark))
+	decide_message(out, whole_question ? &parsed : NULL, &begun->decision);
+	bool stays = must_stay(out, &begun->decision, whole_question, have);
+
+	if (stays && offset) {
+		out->limit = offset; /* what is before it leaves first */
+		return false;
+	}
+	if (!stays && !decide_from(out, offset, begun->decision.mark))
 		return false;
 	begun->ordinal = out->messages++;
 	out->queries_begun++;
-	return true;
+	out->withheld = stays;
+	return !stays;
 }
 
 /* What cannot be read here was perhaps seen in the clear before (tls.c). */
 static uint32_t mark_of_unread(struct outgoing *out)
 {
 	out->plain = out->t->plain;
+	out->ends = out->plain && out->t->plain_withheld;
 	return out->plain ? out->t->plain_mark
 			  : decide_connection(out->t, fd_flags(out->st) & FD_TLS, NULL);
 }
@@ -101,6 +133,8 @@ static void look_ahead(struct outgoing *out, const struct iovec *iov, size_t cou
 
 	fd_unlock_streams(out->fd);
 	bool goes_on = ahead.seen > 0 && !ahead.alien;
+
+	out->headless = ahead.length_bytes && !goes_on;
 
 	stream_walk(&ahead, iov, count, total, message_starts, out);
 	/* no message begins here, and none goes on: a length alone, TLS, or whatever it is, on a connection upstream */
@@ -231,6 +265,106 @@ static void each_begun(struct outgoing *out, const struct iovec *iov, size_t cou
 	out->begun = first;
 }
 
+/* What is still to come of a message whose start was withheld. */
+static size_t withheld_rest(struct outgoing *out, size_t total)
+{
+	fd_lock_streams(out->st, out->fd);
+	size_t rest = out->st->tx_withheld;
+
+	fd_unlock_streams(out->fd);
+	if (rest && !withhold_goes_on(out->fd))
+		return 0;
+	return rest < total ? rest : total;
+}
+
+/* The bytes of what was seen in the clear have left, or never will. */
+static void plain_done(struct thread *t)
+{
+	t->plain_used = true;
+	t->plain = t->plain_held;
+}
+
+/* The first message in these bytes must not leave: the others may go their own ways. */
+static bool withhold_first(struct outgoing *out, const struct iovec *iov, size_t count,
+			   size_t total, int flags)
+{
+	uint8_t length[2];
+
+	out->withheld = false;
+	if (!withhold(out->fd)) {
+		out->limit = total;
+		return true;
+	}
+	if (out->ends || out->headless || flags & MSG_FASTOPEN ||
+	    iov_gather(iov, count, 0, length, 2) < 2) {
+		if (out->plain) {
+			plain_done(out->t);
+			tls_pending_forget();
+		}
+		each_begun(out, iov, count, total, query_dropped);
+		withhold_connection(out->fd);
+		return false;
+	}
+	size_t whole = 2 + ((size_t)length[0] << 8 | length[1]);
+
+	fd_lock_streams(out->st, out->fd);
+	out->st->tx_withheld = (uint32_t)whole;
+	fd_unlock_streams(out->fd);
+	out->withheld = true;
+	out->limit = whole < total ? whole : total;
+	each_begun(out, iov, count, out->limit, query_dropped);
+	return true;
+}
+
+/* Bytes that do not leave, and the program believes they have. */
+static ssize_t swallow(struct outgoing *out, size_t bytes)
+{
+	fd_lock_streams(out->st, out->fd);
+	out->st->tx_withheld -= (uint32_t)bytes;
+	fd_unlock_streams(out->fd);
+	return (ssize_t)bytes;
+}
+
+/* Queries that begin here, in the clear or not, whose mark is not known or could not be set. */
+static bool must_withhold(const struct outgoing *out, enum marking marking)
+{
+	bool failed = marking == MARK_FAILED || marking == MARK_STALE;
+
+	return out->withheld || out->ends ||
+	       (failed && (out->queries || out->plain) && withhold_applies());
+}
+
+static void begin(struct outgoing *out, struct thread *t, size_t total)
+{
+	*out = (struct outgoing){
+		.t = t,
+		.fd = out->fd,
+		.st = out->st,
+		.limit = total,
+		.begun = out->begun,
+		.app = out->app,
+	};
+}
+
+/* What becomes of bytes that have been looked at; false: they may not leave, with an errno. */
+static bool settle(struct outgoing *out, const struct iovec *iov, size_t count, size_t total,
+		   int flags, enum marking marking)
+{
+	out->instead = marking == MARK_FAILED		    ? SENT_REFUSED
+		       : shim.config.stream == STREAM_FIRST ? SENT_FIRST
+							    : SENT_CONFLICT;
+	if (must_withhold(out, marking)) {
+		out->ends |= out->plain;
+		return withhold_first(out, iov, count, total, flags);
+	}
+	if (marking != MARK_STALE)
+		return true;
+	each_begun(out, iov, count, out->limit, query_dropped);
+	log_cause(LOG_stale_mark, 0);
+	errno = EPERM;
+	return false;
+}
+
 /* Decides about these bytes and marks the connection for them; false, with an errno, where they may not leave. */
 static bool prepare(struct outgoing *out, const struct iovec *iov, size_t count, size_t total,
 		    int flags)
@@ -239,33 +373,26 @@ static bool prepare(struct outgoing *out, const struct iovec *iov, size_t count,
 		struct thread *t = thread_enter();
 		int saved = errno;
 
-		*out = (struct outgoing){
-			.t = t,
-			.fd = out->fd,
-			.st = out->st,
-			.limit = total,
-			.begun = out->begun,
-			.app = out->app,
-		};
+		begin(out, t, total);
 		if (!t)
 			return true;
-		look_ahead(out, iov, count, total);
-		enum marking marking = mark_stream(out);
+		size_t rest = withheld_rest(out, total);
 
-		out->instead = marking == MARK_FAILED		    ? SENT_REFUSED
-			       : shim.config.stream == STREAM_FIRST ? SENT_FIRST
-								    : SENT_CONFLICT;
-		if (marking == MARK_STALE)
-			each_begun(out, iov, count, out->limit, query_dropped);
-		thread_leave(t);
-		errno = saved;
-		if (marking == MARK_DONE || marking == MARK_FAILED)
+		if (rest) {
+			out->withheld = true;
+			out->limit = rest;
+			thread_leave(t);
 			return true;
-		if (marking == MARK_STALE) {
-			log_cause(LOG_stale_mark, 0);
-			errno = EPERM;
-			return false;
 		}
+		look_ahead(out, iov, count, total);
+		enum marking marking = out->withheld ? MARK_DONE : mark_stream(out);
+		bool may = marking == MARK_LATER || settle(out, iov, count, total, flags, marking);
+
+		thread_leave(t);
+		if (may)
+			errno = saved;
+		if (marking != MARK_LATER)
+			return may;
 		if (!wait_writable(out->fd, flags))
 			return false;
 	}
@@ -296,8 +423,7 @@ static void left(struct outgoing *out, const struct iovec *iov, size_t count, ss
 	if (!out->t)
 		return;
 	if (out->plain) { /* the bytes that it was for are on their way */
-		out->t->plain_used = true;
-		out->t->plain = out->t->plain_held;
+		plain_done(out->t);
 		out->t->plain_fd = out->fd;
 		out->t->plain_borne = mark_now(out->fd, out->st);
 		out->t->plain_refused = out->instead == SENT_REFUSED;
@@ -347,10 +473,11 @@ static ssize_t send_parts(struct outgoing *out, const struct msghdr *app, int fl
 		msg.msg_iov = part;
 		msg.msg_iovlen = count;
 		bytes = iov_total(part, count);
-		n = REAL(sendmsg)(out->fd, &msg, flags);
+		n = out->withheld ? swallow(out, bytes) : REAL(sendmsg)(out->fd, &msg, flags);
 		if (n < 0)
 			break;
-		left(out, part, count, n);
+		if (!out->withheld)
+			left(out, part, count, n);
 		done += (size_t)n;
 		count = cut(app->msg_iov, app->msg_iovlen, done, total, part, PIECES);
 		flags &= ~MSG_FASTOPEN;
@@ -377,7 +504,7 @@ ssize_t tx_stream(int fd, struct fd_state *st, const struct msghdr *app, int fla
 											    : 0));
 	if (!prepare(&out, app->msg_iov, app->msg_iovlen, total, flags))
 		return -1;
-	if (out.limit < total)
+	if (out.withheld || out.limit < total)
 		return send_parts(&out, app, flags, total);
 	ssize_t n = plain(ctx);
 

@@ -53,7 +53,8 @@ SHIM_EXPORT int SSL_write(void *ssl, const void *buf, int len)
 
 	if (!call)
 		return -1;
-	tls_before_write(ssl, buf, len > 0 ? (size_t)len : 0);
+	if (tls_before_write(ssl, buf, len > 0 ? (size_t)len : 0))
+		return len;
 	int ret = call(ssl, buf, len);
 
 	tls_after_write(write_fd(ssl, CALLER), ret > 0);
@@ -66,7 +67,10 @@ SHIM_EXPORT int SSL_write_ex(void *ssl, const void *buf, size_t len, size_t *wri
 
 	if (!call)
 		return 0;
-	tls_before_write(ssl, buf, len);
+	if (tls_before_write(ssl, buf, len)) {
+		*written = len;
+		return 1;
+	}
 	int ret = call(ssl, buf, len, written);
 
 	tls_after_write(write_fd(ssl, CALLER), ret > 0);
@@ -100,7 +104,8 @@ SHIM_EXPORT ssize_t gnutls_record_send(void *session, const void *buf, size_t le
 
 	if (!call)
 		return -1;
-	tls_before_write(session, buf, len);
+	if (tls_before_write(session, buf, len))
+		return (ssize_t)len;
 	ssize_t ret = call(session, buf, len);
 
 	tls_after_write(-1, ret > 0);

@@ -349,6 +349,10 @@ assert_variable_refused() {
 	assert_variable_refused CONNMARK_ZONE 65536 65535
 }
 
+@test "refused: a bad CONNMARK_ON_FAILURE" {
+	assert_variable_refused CONNMARK_ON_FAILURE maybe pass drop
+}
+
 @test "refused: a bad CONNMARK_KEEP_CAPS" {
 	assert_variable_refused CONNMARK_KEEP_CAPS maybe yes no
 }
@@ -396,7 +400,7 @@ assert_variable_refused() {
 @test "all allowed values are accepted" {
 	local setting
 	for setting in SOURCE=auto SOURCE=conntrack SOURCE=packet MASK=1 MASK=4294967295 MASK=0xffffffff DEFAULT=0 DEFAULT=4294967295 STREAM=follow \
-		STREAM=first ZONE=0 ZONE=65535 KEEP_CAPS=yes KEEP_CAPS=no LOG=stderr LOG=syslog \
+		STREAM=first ZONE=0 ZONE=65535 ON_FAILURE=pass ON_FAILURE=drop KEEP_CAPS=yes KEEP_CAPS=no LOG=stderr LOG=syslog \
 		"LOG=$BATS_TEST_TMPDIR/log" "TRACE=$BATS_TEST_TMPDIR/trace" DRY_RUN=yes DRY_RUN=no TABLE=1024 TABLE=1048576; do
 		run env "CONNMARK_$setting" "$connmark_run" --library "$library" --check /bin/true
 		assert_success

@@ -78,7 +78,7 @@ def settle(record, folder, mask):
     encrypted = any(qtype is None for _, qtype, _, _ in asked)
     lines = [json.loads(line) for line in (folder / TRACE).read_text(encoding="ascii").splitlines()]
     queries = [line for line in lines
-               if line["event"] == "query" and line["outcome"] != "dropped"]
+               if line["event"] == "query" and line["outcome"] not in ("dropped", "withheld")]
     seen = collections.Counter(
         _key(name, qtype, number, 0 if dry else marks[0], encrypted)
         for name, qtype, number, marks in asked if marks)

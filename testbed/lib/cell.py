@@ -63,7 +63,8 @@ class Cell:
         if options.dnssec:
             self._sign()
         firewall.Rules(marks, options.rules, options.via, options.one_flow_per_mark,
-                       options.client_zone, bool(options.other_bits)).install(self.network)
+                       options.client_zone, bool(options.other_bits),
+                       tuple(marks[len(marks) - options.untracked:])).install(self.network)
 
     def _sign(self):
         """The zones of all that the clients will ask."""

@@ -1,6 +1,7 @@
 """The command lines of a run's programs: what stands around the resolver, and the resolver."""
 
 import pathlib
+import shlex
 
 import account
 import firewall
@@ -75,14 +76,15 @@ class Ends:
         module, limits = resolverkit.load(self._options.resolver), self.setting.limits
         resolverkit.check_refresh(module, self._options.refresh)
         # a unit's drop-in preloads by itself
-        preload = [f"LD_PRELOAD={self._shim}"] if self._shim and not limits else []
+        libraries = " ".join([self._shim, *self._options.beneath]) if self._shim else ""
+        preload = [f"LD_PRELOAD={libraries}"] if self._shim and not limits else []
         launcher = getattr(self._options, "launcher", None)
         if preload and launcher:
             preload = [launcher, "--"]
         told = account.environment(self._folder) if self._shim and self._options.account else []
         before = () if getattr(module, "PLACES_LIMITS", False) else limits
         return [*bounded, *before, "env", *told, *self._options.env, *preload,
-                *module.command(self.setting)]
+                *shlex.split(self._options.through), *module.command(self.setting)]
 
     def reload(self, pid):
         """The command that has the resolver load anew, or None where nothing does."""

@@ -38,6 +38,7 @@ class Rules:
     one_flow: bool = False          # each mark has conntrack entries of its own upstream
     zone: int = 0                   # of the clients' flows
     other_user: bool = False        # of the mark
+    untracked: tuple = ()           # marks of clients whose flows conntrack does not know
 
     def install(self, network):
         """Load the rules into the resolver's namespace."""
@@ -68,13 +69,16 @@ def logged(network, form):
 # ---- iptables ----
 
 def _iptables(family, rules):
-    tables = {"raw": _raw(rules), "mangle": _mangle(family, rules), "nat": _nat(family, rules)}
+    tables = {"raw": _raw(family, rules), "mangle": _mangle(family, rules), "nat": _nat(family, rules)}
     return "".join(f"*{table}\n" + "".join(f"-A {line}\n" for line in lines) + "COMMIT\n"
                    for table, lines in tables.items() if lines)
 
 
-def _raw(rules):
+def _raw(family, rules):
     lines = []
+    for mark in rules.untracked:
+        address = plan.client_address(mark, family)
+        lines += [f"PREROUTING -s {address} -j CT --notrack", f"OUTPUT -d {address} -j CT --notrack"]
     if rules.zone:
         lines += [f"PREROUTING -i {CLIENT_LINK} -j CT --zone {rules.zone}",
                   f"OUTPUT -o {CLIENT_LINK} -j CT --zone {rules.zone}"]

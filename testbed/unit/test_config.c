@@ -42,6 +42,7 @@ static void defaults(void **state)
 	assert_int_equal(c.table, ATTRIB_CAPACITY_DEFAULT);
 	assert_int_equal(c.zone, 0);
 	assert_int_equal(c.stream, STREAM_FOLLOW);
+	assert_int_equal(c.on_failure, ON_FAILURE_PASS);
 	assert_true(c.keep_caps);
 	assert_false(c.dry_run);
 	assert_int_equal(c.log, LOG_STDERR);
@@ -55,9 +56,11 @@ static void defaults(void **state)
 static void names_are_listed_once(void **state)
 {
 	static const char *const expected[] = {
-		"CONNMARK_SOURCE", "CONNMARK_MASK",	 "CONNMARK_DEFAULT",	"CONNMARK_STREAM",
-		"CONNMARK_ZONE",   "CONNMARK_KEEP_CAPS", "CONNMARK_DRY_RUN",	"CONNMARK_TABLE",
-		"CONNMARK_LOG",	   "CONNMARK_TRACE",	 "CONNMARK_TRACE_RATE", "CONNMARK_STATS",
+		"CONNMARK_SOURCE",     "CONNMARK_MASK",	      "CONNMARK_DEFAULT",
+		"CONNMARK_STREAM",     "CONNMARK_ZONE",	      "CONNMARK_KEEP_CAPS",
+		"CONNMARK_DRY_RUN",    "CONNMARK_TABLE",      "CONNMARK_LOG",
+		"CONNMARK_TRACE",      "CONNMARK_TRACE_RATE", "CONNMARK_STATS",
+		"CONNMARK_ON_FAILURE",
 	};
 	unsigned n = 0;
 
@@ -162,6 +165,10 @@ static void choices(void **state)
 	assert_int_equal(c.stream, STREAM_FIRST);
 	assert_true(set("CONNMARK_STREAM", "follow"));
 	assert_int_equal(c.stream, STREAM_FOLLOW);
+	assert_true(set("CONNMARK_ON_FAILURE", "drop"));
+	assert_int_equal(c.on_failure, ON_FAILURE_DROP);
+	assert_true(set("CONNMARK_ON_FAILURE", "pass"));
+	assert_int_equal(c.on_failure, ON_FAILURE_PASS);
 	assert_true(set("CONNMARK_KEEP_CAPS", "no"));
 	assert_false(c.keep_caps);
 	assert_true(set("CONNMARK_KEEP_CAPS", "yes"));
@@ -179,6 +186,7 @@ static void choices_that_are_none(void **state)
 	} choice[] = {
 		{"CONNMARK_SOURCE", "must be auto, conntrack or packet"},
 		{"CONNMARK_STREAM", "must be follow or first"},
+		{"CONNMARK_ON_FAILURE", "must be pass or drop"},
 		{"CONNMARK_KEEP_CAPS", "must be yes or no"},
 		{"CONNMARK_DRY_RUN", "must be yes or no"},
 	};

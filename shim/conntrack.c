@@ -25,6 +25,7 @@ enum {
 	REPLY_MAX = 4096,
 	CT_OBJECT_MAX = 2048, /* nfct_maxsize() is 400 in libnetfilter_conntrack 1.0.9 */
 	REPLIES_READ = 8,     /* left over from questions that were given up */
+	INTERRUPTIONS = 8,    /* as often is a question tried again that a signal interrupted */
 	OWN_MAX = 1024,
 };
 
@@ -51,22 +52,59 @@ static void own_remove(int fd)
 	}
 }
 
-/* Still the socket that we opened? The program may have closed it, and got its number back for
- * something else. */
-static bool still_ours(int fd, uint32_t gen)
+/* What tells a socket from all others (socket(7), SO_COOKIE, Linux 4.12); 0: this kernel cannot. False: no socket. */
+static bool cookie_of(int fd, uint64_t *cookie)
 {
-	struct fd_state *st = fd_find(fd);
+	socklen_t len = sizeof(*cookie);
 
-	return st && (fd_flags(st) & FD_KIND) == FD_OURS && fd_gen(st) == gen;
+	*cookie = 0;
+	return REAL(getsockopt)(fd, SOL_SOCKET, SO_COOKIE, cookie, &len) == 0 ||
+	       (errno != ENOTSOCK && errno != EBADF);
+}
+
+/*
+ * Still the socket that we opened? The program may have closed it, and got its number back for something else: also
+ * past us, so that the kernel has to be asked. A question must not go into a stranger's connection, nor may its
+ * descriptor be closed or read.
+ */
+static bool is_own(int fd)
+{
+	const struct fd_state *st = fd_find(fd);
+	uint64_t cookie;
+
+	return st && (fd_flags(st) & FD_KIND) == FD_OURS && cookie_of(fd, &cookie) &&
+	       cookie == atomic_load(&st->cookie);
+}
+
+static bool still_ours(const struct thread *t)
+{
+	const struct fd_state *st = fd_find(t->netlink);
+
+	return st && fd_gen(st) == t->netlink_gen && is_own(t->netlink);
+}
+
+/* The number is something else by now: it is not ours to close. */
+static void lose_own(struct thread *t)
+{
+	const struct fd_state *st = fd_find(t->netlink);
+
+	own_remove(t->netlink);
+	if (st && fd_gen(st) == t->netlink_gen)
+		fd_forget(t->netlink);
+	t->netlink_made = false;
 }
 
 static void close_own(struct thread *t)
 {
-	if (t->netlink_made && still_ours(t->netlink, t->netlink_gen)) {
-		own_remove(t->netlink);
-		fd_forget(t->netlink);
-		REAL(close)(t->netlink);
+	if (!t->netlink_made)
+		return;
+	if (!still_ours(t)) {
+		lose_own(t);
+		return;
 	}
+	own_remove(t->netlink);
+	fd_forget(t->netlink);
+	REAL(close)(t->netlink);
 	t->netlink_made = false;
 }
 
@@ -79,9 +117,8 @@ void conntrack_after_fork(void)
 {
 	for (unsigned i = 0; i < OWN_MAX; i++) {
 		int fd = atomic_exchange(&own[i], 0) - 1;
-		struct fd_state *st = fd_find(fd);
 
-		if (fd >= 0 && st && (fd_flags(st) & FD_KIND) == FD_OURS) {
+		if (fd >= 0 && is_own(fd)) {
 			fd_forget(fd);
 			REAL(close)(fd);
 		}
@@ -113,7 +150,11 @@ static int open_own(struct thread *t)
 		REAL(close)(fd);
 		return -EMFILE;
 	}
+	uint64_t cookie;
+
+	cookie_of(fd, &cookie);
 	fd_forget(fd);
+	atomic_store(&st->cookie, cookie);
 	fd_set_flags(st, FD_OURS);
 	own_add(fd);
 	t->netlink = fd;
@@ -128,9 +169,10 @@ static int open_own(struct thread *t)
 static int ensure_own(struct thread *t)
 {
 	/* the process id too: a child made past fork() has the parent's socket, and answers on it are anybody's */
-	if (t->netlink_made && t->netlink_pid == getpid() && still_ours(t->netlink, t->netlink_gen))
+	if (t->netlink_made && t->netlink_pid == getpid() && still_ours(t))
 		return 0;
-	t->netlink_made = false;
+	if (t->netlink_made)
+		lose_own(t);
 	return open_own(t);
 }
 
@@ -186,27 +228,44 @@ static int build_request(void *buffer, const struct flow *flow, uint16_t zone, u
 	return nfct_nlmsg_build(nlh, ct) < 0 ? -EINVAL : 0;
 }
 
-static int find_mark(const struct nlattr *attr, void *mark)
+/* What is wanted of an entry. */
+struct entry {
+	uint32_t mark; /* 0 where the kernel leaves CTA_MARK away */
+	bool whole;    /* it has a tuple: this is an entry, and its attributes could be read */
+};
+
+static int find_mark(const struct nlattr *attr, void *found)
 {
+	struct entry *entry = found;
+
 	if (mnl_attr_get_type(attr) == CTA_MARK && mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
-		*(uint32_t *)mark = ntohl(mnl_attr_get_u32(attr));
+		entry->mark = ntohl(mnl_attr_get_u32(attr));
+	entry->whole |= mnl_attr_get_type(attr) == CTA_TUPLE_ORIG;
 	return MNL_CB_OK;
+}
+
+static int read_error(const struct nlmsghdr *nlh)
+{
+	const struct nlmsgerr *err = mnl_nlmsg_get_payload(nlh);
+
+	return mnl_nlmsg_get_payload_len(nlh) < sizeof(*err) || err->error >= 0 ? -EBADMSG
+										: err->error;
 }
 
 static int read_reply(const struct nlmsghdr *nlh, int len, uint32_t *mark)
 {
+	struct entry entry = {0};
+
 	if (!mnl_nlmsg_ok(nlh, len))
 		return -EBADMSG;
-	if (nlh->nlmsg_type == NLMSG_ERROR) {
-		const struct nlmsgerr *err = mnl_nlmsg_get_payload(nlh);
-
-		if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*err))
-			return -EBADMSG;
-		return err->error ? err->error : -EBADMSG;
-	}
-	*mark = 0; /* the kernel leaves CTA_MARK away where it is zero */
-	mnl_attr_parse(nlh, sizeof(struct nfgenmsg), find_mark, mark);
-	return 0;
+	if (nlh->nlmsg_type == NLMSG_ERROR)
+		return read_error(nlh);
+	if (nlh->nlmsg_type != (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW) ||
+	    mnl_nlmsg_get_payload_len(nlh) < sizeof(struct nfgenmsg))
+		return -EBADMSG;
+	mnl_attr_parse(nlh, sizeof(struct nfgenmsg), find_mark, &entry);
+	*mark = entry.mark;
+	return entry.whole ? 0 : -EBADMSG;
 }
 
 /* The kernel has answered by the time that the question is sent: where there is nothing to read,
@@ -214,27 +273,19 @@ static int read_reply(const struct nlmsghdr *nlh, int len, uint32_t *mark)
 static int receive_reply(int fd, uint32_t seq, uint32_t *mark)
 {
 	_Alignas(16) char buffer[REPLY_MAX];
+	int err = -EBADMSG;
 
 	for (int i = 0; i < REPLIES_READ; i++) {
 		ssize_t n = REAL(recv)(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
 		const struct nlmsghdr *nlh = (const void *)buffer;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
+		if (n < 0 && errno != EINTR)
 			return errno == EAGAIN ? -ETIMEDOUT : -errno;
-		if ((size_t)n >= sizeof(*nlh) && nlh->nlmsg_seq == seq)
+		err = n < 0 ? -EINTR : -EBADMSG;
+		if (n >= 0 && (size_t)n >= sizeof(*nlh) && nlh->nlmsg_seq == seq)
 			return read_reply(nlh, (int)n, mark);
 	}
-	return -EBADMSG;
-}
-
-/* The number is something else by now, closed past us: it is not ours to close. */
-static void lose_own(struct thread *t)
-{
-	own_remove(t->netlink);
-	fd_forget(t->netlink);
-	t->netlink_made = false;
+	return err;
 }
 
 static int ask(struct thread *t, const struct flow *flow, uint16_t zone, uint32_t *mark)
@@ -247,11 +298,36 @@ static int ask(struct thread *t, const struct flow *flow, uint16_t zone, uint32_
 
 	if (err)
 		return err;
+	int tries = 0;
+
 	do
 		sent = REAL(sendto)(t->netlink, buffer, nlh->nlmsg_len, MSG_DONTWAIT | MSG_NOSIGNAL,
 				    (const struct sockaddr *)&kernel, sizeof(kernel));
-	while (sent < 0 && errno == EINTR);
+	while (sent < 0 && errno == EINTR && ++tries < INTERRUPTIONS);
 	return sent < 0 ? -errno : receive_reply(t->netlink, t->netlink_seq, mark);
+}
+
+/* Did the thread's last question get as far as being asked? */
+static _Thread_local bool asked __attribute__((tls_model("initial-exec")));
+
+enum log_counter conntrack_cause(int err)
+{
+	switch (-err) {
+	case ENOENT:
+		return LOG_no_entry;
+	case EPERM: /* of the socket's making: a filter, for that needs no capability */
+		return asked ? LOG_lookup_not_permitted : LOG_lookup_failed;
+	case EMFILE:
+	case ENFILE:
+		return LOG_lookup_no_descriptor;
+	case ENOBUFS:
+	case ENOMEM:
+		return LOG_lookup_no_memory;
+	case ETIMEDOUT:
+		return LOG_lookup_unanswered;
+	default:
+		return LOG_lookup_failed;
+	}
 }
 
 int conntrack_mark(const struct flow *flow, uint16_t zone, uint32_t *mark)
@@ -261,10 +337,10 @@ int conntrack_mark(const struct flow *flow, uint16_t zone, uint32_t *mark)
 
 	for (int tries = 0; tries < 2 && err == -ENOTSOCK; tries++) {
 		err = ensure_own(t);
-		if (err)
-			return err;
-		err = ask(t, flow, zone, mark);
-		if (err == -ENOTSOCK)
+		asked = !err;
+		if (asked)
+			err = ask(t, flow, zone, mark);
+		if (asked && err == -ENOTSOCK)
 			lose_own(t);
 	}
 	if (err && err != -ENOENT)

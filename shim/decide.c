@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "decide.h"
 
+#include "conntrack.h"
 #include "intakes.h"
 #include "log.h"
 #include "source.h"
@@ -27,9 +28,7 @@ static enum log_counter cause_of(int err)
 	if (source_now() ==
 	    SOURCE_PACKET) /* its packet did not bring it, so conntrack was asked after all */
 		return LOG_no_packet_mark;
-	return err == -ENOENT  ? LOG_no_entry
-	       : err == -EPERM ? LOG_lookup_not_permitted
-			       : LOG_lookup_failed;
+	return conntrack_cause(err);
 }
 
 static void look_up(struct attrib_owner *owner)

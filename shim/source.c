@@ -67,6 +67,13 @@ static void say(enum config_source source, int error)
 	log_line(text);
 }
 
+/* What may be otherwise the next time decides nothing for good. */
+static bool may_pass(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+	       error == EINTR || error == ETIMEDOUT;
+}
+
 static enum config_source decide(void)
 {
 	enum config_source source = shim.config.source;
@@ -75,6 +82,10 @@ static enum config_source decide(void)
 
 	if (source == SOURCE_AUTO) {
 		error = probe();
+		if (may_pass(error)) {
+			errno = saved;
+			return SOURCE_CONNTRACK;
+		}
 		source = error && shim.kernel >= SOURCE_KERNEL_PACKET ? SOURCE_PACKET
 								      : SOURCE_CONNTRACK;
 	}

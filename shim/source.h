@@ -13,7 +13,7 @@ enum { SOURCE_KERNEL_PACKET = 0x0513 }; /* Linux 5.19: SO_RCVMARK (6fd1d51cfa25)
 
 /**
  * SOURCE_CONNTRACK or SOURCE_PACKET. With CONNMARK_SOURCE=auto it is decided when first asked for, and said in the log:
- * conntrack where it may be asked, else packet. errno is kept.
+ * conntrack where it may be asked, else packet; a failure that may pass (no descriptor, no memory) decides nothing yet. errno is kept.
  */
 enum config_source source_now(void);
 

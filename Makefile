@@ -39,7 +39,7 @@ LIBS = -lnetfilter_conntrack -lmnl
 
 # The pure core: no socket, no clock, no allocation. It links alone into the unit tests.
 PURE = attrib cmsg config dns intake servers stream
-SHELL_SIDE = caps conntrack decide fdtab init intakes log mark real route rx rx_batch sent sock source stats stats_file \
+SHELL_SIDE = caps conntrack decide fdtab file init intakes log mark real route rx rx_batch sent sock source stats stats_file \
 	     thread tls tls_pending trace trace_out tx tx_batch tx_stream \
 	     wrap_descriptor wrap_option wrap_privilege wrap_receive wrap_send wrap_syscall wrap_tls wrap_wait withhold
 OBJECTS = $(PURE:%=build/shim/%.o) $(SHELL_SIDE:%=build/shim/%.o)
@@ -106,7 +106,11 @@ build/programs/%: testbed/programs/%.c | build/programs
 build/programs/faulty.so: testbed/programs/faulty.c | build/programs
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -shared -fPIC -o $@ $<
 
-programs: $(PROGRAMS:%=build/programs/%) build/programs/faulty.so
+build/programs/f_secure-linked: testbed/programs/f_secure.c build/libconnmarkshim.so | build/programs
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -o $@ $< -Wl,--no-as-needed build/libconnmarkshim.so \
+		-Wl,-rpath,$(CURDIR)/build
+
+programs: $(PROGRAMS:%=build/programs/%) build/programs/faulty.so build/programs/f_secure-linked
 
 # ---- benchmarks -----------------------------------------------------------------------------------------------------
 

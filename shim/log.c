@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "log.h"
 
+#include "file.h"
 #include "real.h"
 
 #include <errno.h>
@@ -82,8 +83,7 @@ static void write_syslog(const char *text)
  * inherit. */
 static bool write_file(const char *path, const char *line, size_t len)
 {
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-		      0640);
+	int fd = file_append(path, O_CREAT);
 
 	if (fd < 0)
 		return false;
@@ -108,11 +108,12 @@ static void say_file_failed(int error)
 
 	if (atomic_exchange(&said, true))
 		return;
-	int n = snprintf(line, sizeof(line),
-			 "connmarkshim[%d]: CONNMARK_LOG=%s cannot be written [%s]; it must be "
-			 "writable for the resolver's user, and no link\n",
-			 (int)getpid(), config->log_path,
-			 strerrorname_np(error) ? strerrorname_np(error) : "?");
+	int n = snprintf(
+		line, sizeof(line),
+		"connmarkshim[%d]: CONNMARK_LOG=%s cannot be written [%s]; it must be "
+		"writable for the resolver's user, not for everybody, and no link or stranger's file\n",
+		(int)getpid(), config->log_path,
+		strerrorname_np(error) ? strerrorname_np(error) : "?");
 
 	write_elsewhere(line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1, LOG_STDERR);
 }

@@ -67,7 +67,7 @@ enum { LOG_PERIOD_S = 60 };
 	LOG_CAUSE(stale_mark, "a query was not sent: its socket bears another client's mark, which cannot be " \
 			      "changed", LOG_CAP_REMEDY) \
 	LOG_CAUSE(trace_failed, "the trace could not be written (CONNMARK_TRACE)", \
-		  "the file must be writable for the resolver's user, and no link") \
+		  "the file must be writable for the resolver's user, not for everybody, and no link or stranger's file") \
 	LOG_CAUSE(stats_failed, "the counters are not to be seen by connmark-stat (CONNMARK_STATS)", \
 		  "the directory must be there, writable for the user that starts the resolver, and nobody else's; " \
 		  "or CONNMARK_STATS=off") \

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "trace_out.h"
 
+#include "file.h"
 #include "log.h"
 #include "real.h"
 #include "thread.h"
@@ -54,8 +55,7 @@ static void keep(int fd)
 
 static int open_path(int create)
 {
-	return open(shim.config.trace_path,
-		    O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | create, 0640);
+	return file_append(shim.config.trace_path, create);
 }
 
 /*

@@ -12,7 +12,7 @@ import re
 import subprocess
 
 STAT = pathlib.Path(__file__).resolve().parents[2] / "build" / "connmark-stat"
-STATS_FOLDER, TRACE = "stats", "trace"
+STATS_FOLDER, TRACE = "stats", "traced/trace"
 SHOWN = 5
 PROBE = re.compile(r"ready-(\d+)\.")
 
@@ -23,8 +23,8 @@ def environment(folder):
     stats.mkdir(exist_ok=True)
     stats.chmod(0o1777)         # some are started as an ordinary user
     trace = folder / TRACE
-    trace.touch()
-    trace.chmod(0o666)          # the resolver opens it as its own user
+    trace.parent.mkdir(exist_ok=True)
+    trace.parent.chmod(0o1777)  # the resolver makes it as its own user
     return [f"CONNMARK_STATS={stats}", f"CONNMARK_TRACE={trace}",
             "CONNMARK_TRACE_RATE=0"]
 

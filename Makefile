@@ -97,20 +97,21 @@ check: $(UNIT_TESTS:%=build/tests/%)
 
 # ---- little programs that the integration tests run under the shim --------------------------------------------------
 
-# faulty.c goes between the library and the C library.
-PROGRAMS = $(filter-out faulty, $(notdir $(basename $(wildcard testbed/programs/*.c))))
+# Libraries: between ours and the C library, or loaded by a program.
+BESIDES = early faulty plugin
+PROGRAMS = $(filter-out $(BESIDES), $(notdir $(basename $(wildcard testbed/programs/*.c))))
 
 build/programs/%: testbed/programs/%.c | build/programs
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -MMD -MP -o $@ $< -pthread
 
-build/programs/faulty.so: testbed/programs/faulty.c | build/programs
+build/programs/%.so: testbed/programs/%.c | build/programs
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -shared -fPIC -o $@ $<
 
 build/programs/f_secure-linked: testbed/programs/f_secure.c build/libconnmarkshim.so | build/programs
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -o $@ $< -Wl,--no-as-needed build/libconnmarkshim.so \
 		-Wl,-rpath,$(CURDIR)/build
 
-programs: $(PROGRAMS:%=build/programs/%) build/programs/faulty.so build/programs/f_secure-linked
+programs: $(PROGRAMS:%=build/programs/%) $(BESIDES:%=build/programs/%.so) build/programs/f_secure-linked
 
 # ---- benchmarks -----------------------------------------------------------------------------------------------------
 

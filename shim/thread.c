@@ -7,6 +7,7 @@
 #include "log.h"
 #include "route.h"
 #include "stats.h"
+#include "tls_pending.h"
 #include "trace.h"
 
 #include <pthread.h>
@@ -31,6 +32,7 @@ static void thread_ends(void *unused)
 	(void)unused;
 	conntrack_thread_ends();
 	intakes_thread_ends(&thread_self);
+	tls_pending_thread_ends();
 	stats_thread_ends();
 }
 

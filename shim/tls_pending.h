@@ -14,6 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** The thread ends. */
+void tls_pending_thread_ends(void);
+
 /** A call begins. Whose bytes were not seen to leave since are taken to have left as was meant: by another thread. */
 void tls_pending_begin(const struct thread *t);
 

@@ -95,6 +95,16 @@ unit: $(UNIT_TESTS:%=build/tests/%) $(UNIT_TESTS:%=build/asan/tests/%) $(UNIT_TE
 check: $(UNIT_TESTS:%=build/tests/%)
 	for test in $^; do $$test || exit 1; done
 
+# ---- the whole library under the thread sanitizer --------------------------------------------------------------------
+
+build/tsan/libconnmarkshim.so: $(wildcard shim/*.c shim/*.h) build/shim/exports.map | build/tsan/tests
+	$(CLANG) $(STANDARD) $(WARNINGS) -O1 -g -fsanitize=thread -fPIC -fvisibility=hidden -shared -pthread \
+		-Wl,-z,nodelete -Wl,--version-script=build/shim/exports.map -o $@ $(filter %.c, $^) $(LIBS)
+
+build/tsan/f_race: testbed/programs/f_race.c build/tsan/libconnmarkshim.so
+	$(CLANG) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O1 -g -fsanitize=thread -pthread -o $@ $< \
+		-Wl,--no-as-needed build/tsan/libconnmarkshim.so -Wl,-rpath,$(CURDIR)/build/tsan
+
 # ---- little programs that the integration tests run under the shim --------------------------------------------------
 
 # Libraries: between ours and the C library, or loaded by a program.
@@ -144,7 +154,7 @@ fuzz: $(FUZZERS:%=build/fuzz/%)
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
-tested: all unit programs bench-programs $(FUZZERS:%=build/fuzz/%)
+tested: all unit programs build/tsan/f_race bench-programs $(FUZZERS:%=build/fuzz/%)
 
 test:
 	scripts/install-deps all

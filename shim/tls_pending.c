@@ -23,7 +23,8 @@ struct list {
 	struct pending query[PENDING_MAX];
 };
 
-/* Made by the first query over TLS: it is too large for each thread's own memory (dlopen(3), static TLS). */
+/* Made by the first query over TLS: it is too large for the static memory of each thread, for
+ * which programs that load the library late have no room. */
 static _Thread_local struct list *list __attribute__((tls_model("initial-exec")));
 
 static struct list *make_list(void)

@@ -35,11 +35,19 @@ LIBFLAGS = $(STANDARD) $(WARNINGS) $(CFLAGS) -fPIC -fvisibility=hidden -fstack-p
 HARDENED = -fPIE -fstack-protector-strong
 LIBLINK = -shared -pthread -Wl,-soname,libconnmarkshim.so -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,defs \
 	  -Wl,-Bsymbolic-functions
+
+# NO_CONNTRACK=1: without libnetfilter_conntrack and libmnl, and so without the source conntrack.
+ifdef NO_CONNTRACK
+CONNTRACK = conntrack_none
+LIBFLAGS += -DNO_CONNTRACK
+else
+CONNTRACK = conntrack
 LIBS = -lnetfilter_conntrack -lmnl
+endif
 
 # The pure core: no socket, no clock, no allocation. It links alone into the unit tests.
 PURE = attrib cmsg config dns intake servers stream
-SHELL_SIDE = caps conntrack decide fdtab file init intakes log mark real route rx rx_batch sent sock source stats stats_file \
+SHELL_SIDE = caps $(CONNTRACK) decide fdtab file init intakes log mark real route rx rx_batch sent sock source stats stats_file \
 	     thread tls tls_pending trace trace_out tx tx_batch tx_stream \
 	     wrap_descriptor wrap_option wrap_privilege wrap_receive wrap_send wrap_syscall wrap_tls wrap_wait withhold
 OBJECTS = $(PURE:%=build/shim/%.o) $(SHELL_SIDE:%=build/shim/%.o)
@@ -59,7 +67,7 @@ build/shim build/scripts build/tests build/asan/tests build/tsan/tests build/fuz
 build/shim/%.o: shim/%.c | build/shim
 	$(CC) $(LIBFLAGS) -c -o $@ $<
 
-build/shim/exports.map: shim/exports.map.in shim/calls.h | build/shim
+build/shim/exports.map: shim/exports.map.in shim/calls.h shim/compat.h | build/shim
 	$(CC) -E -P -x c -o $@ $<
 
 build/libconnmarkshim.so: $(OBJECTS) build/shim/exports.map
@@ -154,7 +162,7 @@ fuzz: $(FUZZERS:%=build/fuzz/%)
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
-tested: all unit programs build/tsan/f_race bench-programs $(FUZZERS:%=build/fuzz/%)
+tested: all unit programs musl build/tsan/f_race bench-programs $(FUZZERS:%=build/fuzz/%)
 
 test:
 	scripts/install-deps all
@@ -173,6 +181,48 @@ demo:
 	scripts/install-deps demo
 	$(MAKE) all
 	testbed/demo
+
+# ---- musl: the library without conntrack's, which Debian has not for it, and its tests ------------------------------
+
+MUSL_CC ?= musl-gcc
+MUSL_OBJECTS = $(patsubst build/%,build/musl/%,$(filter-out %/$(CONNTRACK).o,$(OBJECTS))) build/musl/shim/conntrack_none.o
+# musl's msghdr has an int and a socklen_t where the kernel and glibc have a size_t.
+MUSL_WARNINGS = $(WARNINGS) -Wno-conversion -Wno-sign-compare
+# The kernel's own headers, and no other of glibc's system.
+MUSL_FLAGS = $(STANDARD) $(MUSL_WARNINGS) $(CFLAGS) -MMD -MP -Ibuild/musl/include -DNO_CONNTRACK -DSHIM_VERSION='"$(VERSION)"'
+MUSL_TESTS = $(UNIT_TESTS:%=build/musl/tests/%) $(FUZZERS:%=build/musl/fuzz/%) $(PROGRAMS:%=build/musl/programs/%)
+
+build/musl/shim build/musl/tests build/musl/fuzz build/musl/programs:
+	mkdir -p $@
+
+build/musl/include:
+	mkdir -p $@
+	for part in linux asm asm-generic; do \
+		file=$$(echo "#include <$$part/types.h>" | $(CC) -M -E -xc - | tr ' ' '\n' | grep "/$$part/types.h"); \
+		ln -sfn "$${file%/types.h}" $@/$$part || exit 1; \
+	done
+
+build/musl/shim/%.o: shim/%.c | build/musl/shim build/musl/include
+	$(MUSL_CC) $(MUSL_FLAGS) -fPIC -fvisibility=hidden -fstack-protector-strong -c -o $@ $<
+
+build/musl/shim/exports.map: shim/exports.map.in shim/calls.h shim/compat.h | build/musl/shim
+	$(MUSL_CC) -E -P -x c -o $@ $<
+
+build/musl/libconnmarkshim.so: $(MUSL_OBJECTS) build/musl/shim/exports.map
+	$(MUSL_CC) $(LIBLINK) -Wl,--version-script=build/musl/shim/exports.map -o $@ $(MUSL_OBJECTS)
+
+build/musl/tests/%: testbed/unit/%.c $(PURE_SOURCES) testbed/musl/cmocka.h | build/musl/tests build/musl/include
+	$(MUSL_CC) $(MUSL_FLAGS) -Ishim -Itestbed/unit -Itestbed/musl -DSCENARIOS='"$(CURDIR)/testbed/scenarios"' -o $@ $< \
+		$(PURE_SOURCES) -pthread
+
+build/musl/fuzz/%: testbed/fuzz/%.c $(PURE_SOURCES) testbed/musl/replay.c | build/musl/fuzz build/musl/include
+	$(MUSL_CC) $(MUSL_FLAGS) -Ishim -o $@ $< $(PURE_SOURCES) testbed/musl/replay.c -pthread
+
+build/musl/programs/%: testbed/programs/%.c testbed/musl/prelude.h | build/musl/programs build/musl/include
+	$(MUSL_CC) -std=c11 -D_GNU_SOURCE $(MUSL_WARNINGS) -Wno-format -Wno-overflow -O2 -g -MMD -MP -Ibuild/musl/include \
+		-include testbed/musl/prelude.h -o $@ $< -pthread
+
+musl: build/musl/libconnmarkshim.so $(MUSL_TESTS)
 
 # ---- installation ---------------------------------------------------------------------------------------------------
 

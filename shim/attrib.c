@@ -136,7 +136,9 @@ static size_t shard_bytes(unsigned capacity)
 
 size_t attrib_size(unsigned capacity)
 {
-	return align64(sizeof(struct attrib)) + SHARDS * shard_bytes(capacity);
+	uint64_t bytes = align64(sizeof(struct attrib)) + SHARDS * (uint64_t)shard_bytes(capacity);
+
+	return bytes <= SIZE_MAX / 2 ? (size_t)bytes : 0;
 }
 
 static void *carve(char **at, size_t bytes)

@@ -138,8 +138,8 @@ struct attrib_decision {
 
 struct attrib;
 
-/** Bytes of memory that a table of that capacity (client queries a shard) needs. Only what is used
- * is touched. */
+/** Bytes of memory that a table of that capacity (client queries a shard) needs; 0 where that is more than addresses
+ * of 32 bits reach. Only what is used is touched. */
 size_t attrib_size(unsigned capacity);
 
 /**

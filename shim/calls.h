@@ -7,10 +7,16 @@
  * guard: each user defines SHIM_CALL and includes the file.
  *
  * SHIM_CALL_OPTIONAL: the C library may lack it (glibc before the version named); the wrapper then answers ENOSYS.
+ * SHIM_CALL_TIMED: takes a time, so that programs may import it by another name (compat.h).
  * The fortified forms (`__*_chk`) are what programs built with _FORTIFY_SOURCE really import.
  */
+#include "compat.h"
+
 #ifndef SHIM_CALL_OPTIONAL
 #define SHIM_CALL_OPTIONAL SHIM_CALL
+#endif
+#ifndef SHIM_CALL_TIMED
+#define SHIM_CALL_TIMED SHIM_CALL
 #endif
 
 /* receive */
@@ -19,12 +25,15 @@ SHIM_CALL(ssize_t, readv, (int fd, const struct iovec *iov, int iovcnt))
 SHIM_CALL(ssize_t, recv, (int fd, void *buf, size_t len, int flags))
 SHIM_CALL(ssize_t, recvfrom, (int fd, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *fromlen))
 SHIM_CALL(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags))
-SHIM_CALL(int, recvmmsg, (int fd, struct mmsghdr *vec, unsigned vlen, int flags, struct timespec *timeout))
+SHIM_CALL_TIMED(int, recvmmsg,
+		(int fd, struct mmsghdr *vec, unsigned vlen, COMPAT_MMSG_FLAGS flags, struct timespec *timeout))
+#if COMPAT_FORTIFIED
 SHIM_CALL_OPTIONAL(ssize_t, __read_chk, (int fd, void *buf, size_t len, size_t buflen))
 SHIM_CALL_OPTIONAL(ssize_t, __recv_chk, (int fd, void *buf, size_t len, size_t buflen, int flags))
 SHIM_CALL_OPTIONAL(ssize_t, __recvfrom_chk,
 		   (int fd, void *buf, size_t len, size_t buflen, int flags, struct sockaddr *from,
 		    socklen_t *fromlen))
+#endif
 
 /* send */
 SHIM_CALL(ssize_t, write, (int fd, const void *buf, size_t len))
@@ -33,7 +42,7 @@ SHIM_CALL(ssize_t, send, (int fd, const void *buf, size_t len, int flags))
 SHIM_CALL(ssize_t, sendto,
 	  (int fd, const void *buf, size_t len, int flags, const struct sockaddr *to, socklen_t tolen))
 SHIM_CALL(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags))
-SHIM_CALL(int, sendmmsg, (int fd, struct mmsghdr *vec, unsigned vlen, int flags))
+SHIM_CALL(int, sendmmsg, (int fd, struct mmsghdr *vec, unsigned vlen, COMPAT_MMSG_FLAGS flags))
 
 /* connections and socket options */
 SHIM_CALL(int, connect, (int fd, const struct sockaddr *to, socklen_t tolen))
@@ -55,14 +64,17 @@ SHIM_CALL_OPTIONAL(void, closefrom, (int first))				 /* glibc 2.34 */
 
 /* event waits: where a thread's turn ends */
 SHIM_CALL(int, poll, (struct pollfd *fds, nfds_t n, int timeout))
-SHIM_CALL(int, ppoll, (struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask))
+SHIM_CALL_TIMED(int, ppoll,
+		(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask))
+#if COMPAT_FORTIFIED
 SHIM_CALL_OPTIONAL(int, __poll_chk, (struct pollfd *fds, nfds_t n, int timeout, size_t fdslen))
 SHIM_CALL_OPTIONAL(int, __ppoll_chk,
 		   (struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
 		    size_t fdslen))
-SHIM_CALL(int, select, (int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *timeout))
-SHIM_CALL(int, pselect,
-	  (int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *timeout, const sigset_t *mask))
+#endif
+SHIM_CALL_TIMED(int, select, (int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *timeout))
+SHIM_CALL_TIMED(int, pselect,
+		(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *timeout, const sigset_t *mask))
 SHIM_CALL(int, epoll_wait, (int fd, struct epoll_event *events, int n, int timeout))
 SHIM_CALL(int, epoll_pwait, (int fd, struct epoll_event *events, int n, int timeout, const sigset_t *mask))
 SHIM_CALL_OPTIONAL(int, epoll_pwait2,
@@ -92,3 +104,4 @@ SHIM_CALL(long, syscall, (long number, ...))
 
 #undef SHIM_CALL
 #undef SHIM_CALL_OPTIONAL
+#undef SHIM_CALL_TIMED

@@ -96,9 +96,10 @@ static size_t put(void *out, size_t used, size_t size, const struct cmsghdr *c, 
 		n = room;
 	}
 	char *to = (char *)out + used;
+	__typeof__(c->cmsg_len) whole = (__typeof__(whole))n;
 
 	memmove(to, c, n);
-	memcpy(to + offsetof(struct cmsghdr, cmsg_len), &n, sizeof(n));
+	memcpy(to + offsetof(struct cmsghdr, cmsg_len), &whole, sizeof(whole));
 	return used + (CMSG_ALIGN(n) < room ? CMSG_ALIGN(n) : room);
 }
 

@@ -52,11 +52,13 @@ static bool parse_choice(const char *value, const char *first, const char *secon
 static bool parse_source(struct config *c, const char *value)
 {
 	static const char *const names[] = {[SOURCE_AUTO] = "auto",
+#ifndef NO_CONNTRACK
 					    [SOURCE_CONNTRACK] = "conntrack",
+#endif
 					    [SOURCE_PACKET] = "packet"};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(value, names[i]) != 0)
+		if (!names[i] || strcmp(value, names[i]) != 0)
 			continue;
 		c->source = (enum config_source)i;
 		return true;
@@ -181,7 +183,11 @@ static bool parse_stats(struct config *c, const char *value)
 }
 
 static const struct variable variables[] = {
+#ifdef NO_CONNTRACK
+	{"CONNMARK_SOURCE", "auto or packet (built without libnetfilter_conntrack)", parse_source},
+#else
 	{"CONNMARK_SOURCE", "auto, conntrack or packet", parse_source},
+#endif
 	{"CONNMARK_MASK", "a number from 1 to 4294967295, decimal or 0x hexadecimal", parse_mask},
 	{"CONNMARK_DEFAULT", "a number from 0 to 4294967295, decimal or 0x hexadecimal",
 	 parse_default},

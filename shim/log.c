@@ -112,8 +112,7 @@ static void say_file_failed(int error)
 		line, sizeof(line),
 		"connmarkshim[%d]: CONNMARK_LOG=%s cannot be written [%s]; it must be "
 		"writable for the resolver's user, not for everybody, and no link or stranger's file\n",
-		(int)getpid(), config->log_path,
-		strerrorname_np(error) ? strerrorname_np(error) : "?");
+		(int)getpid(), config->log_path, COMPAT_ERROR_NAME(error));
 
 	write_elsewhere(line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1, LOG_STDERR);
 }
@@ -177,8 +176,7 @@ void log_cause(enum log_counter cause, int error)
 	uint64_t since = count - atomic_exchange(&stats_region->header.said_count[cause], count);
 
 	if (error)
-		snprintf(why, sizeof(why), " [%s]",
-			 strerrorname_np(error) ? strerrorname_np(error) : "?");
+		snprintf(why, sizeof(why), " [%s]", COMPAT_ERROR_NAME(error));
 	snprintf(text, sizeof(text), "%s%s: %llu time%s; %s", causes[cause].what, why,
 		 (unsigned long long)since, since == 1 ? "" : "s", causes[cause].remedy);
 	log_line(text);

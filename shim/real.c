@@ -3,7 +3,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <link.h>
 
 struct real_calls real;
 
@@ -28,12 +27,19 @@ void *real_resolve(enum real_id id)
 
 static void *seen_from(const char *name, void *caller)
 {
-	struct link_map *map = NULL;
 	Dl_info info;
+	void *handle = NULL;
 
-	if (!dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP) || !map)
+#ifdef __GLIBC__
+	/* a handle is the link map */
+	if (!dladdr1(caller, &info, &handle, RTLD_DL_LINKMAP))
 		return NULL;
-	return dlsym(map, name); /* glibc: a handle is the link map */
+#else
+	/* musl: no memory is taken, and nothing is ever unloaded */
+	if (dladdr(caller, &info))
+		handle = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+#endif
+	return handle ? dlsym(handle, name) : NULL;
 }
 
 void *real_resolve_for(enum real_id id, void *caller)

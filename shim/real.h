@@ -3,6 +3,8 @@
 #ifndef SHIM_REAL_H
 #define SHIM_REAL_H
 
+#include "compat.h"
+
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>

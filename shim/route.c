@@ -7,7 +7,6 @@
 #include "thread.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
@@ -27,45 +26,67 @@ enum {
 static _Atomic uint32_t rules_asked; /* when, ms; 0: never */
 static _Atomic bool rules_found;
 
-static int find_fwmark(const struct nlattr *attr, void *found)
+/* rtnetlink(7): attributes behind the rule's header, each padded to four bytes, as the messages are. */
+static bool is_by_mark(const struct nlmsghdr *nlh)
 {
-	if (mnl_attr_get_type(attr) == FRA_FWMARK)
-		*(bool *)found = true;
-	return MNL_CB_OK;
+	size_t at = NLMSG_LENGTH(sizeof(struct fib_rule_hdr));
+
+	while (at + sizeof(struct rtattr) <= nlh->nlmsg_len) {
+		const struct rtattr *attr = (const void *)((const char *)nlh + at);
+
+		if (attr->rta_type == FRA_FWMARK)
+			return true;
+		if (attr->rta_len < sizeof(*attr))
+			break;
+		at += RTA_ALIGN(attr->rta_len);
+	}
+	return false;
 }
 
-static int read_rule(const struct nlmsghdr *nlh, void *found)
+/* One part of the dump. Returns whether more is to come. */
+static bool read_rules(const char *part, size_t len, bool *found)
 {
-	mnl_attr_parse(nlh, sizeof(struct fib_rule_hdr), find_fwmark, found);
-	return MNL_CB_OK;
+	size_t at = 0;
+
+	while (at + sizeof(struct nlmsghdr) <= len) {
+		const struct nlmsghdr *nlh = (const void *)(part + at);
+
+		if (nlh->nlmsg_type == NLMSG_DONE || nlh->nlmsg_type == NLMSG_ERROR ||
+		    nlh->nlmsg_len < sizeof(*nlh) || nlh->nlmsg_len > len - at)
+			return false;
+		*found |= is_by_mark(nlh);
+		at += NLMSG_ALIGN(nlh->nlmsg_len);
+	}
+	return true;
 }
 
-static int ask_for_rules(int fd, void *buffer)
+static bool ask_for_rules(int fd)
 {
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+	struct {
+		struct nlmsghdr header;
+		struct fib_rule_hdr rule; /* AF_UNSPEC: all families */
+	} question = {.header = {.nlmsg_len = sizeof(question),
+				 .nlmsg_type = RTM_GETRULE,
+				 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP}};
 
-	nlh->nlmsg_type = RTM_GETRULE;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	mnl_nlmsg_put_extra_header(nlh, sizeof(struct fib_rule_hdr)); /* AF_UNSPEC: all families */
-	return REAL(send)(fd, nlh, nlh->nlmsg_len, MSG_NOSIGNAL) < 0 ? -1 : 0;
+	return REAL(send)(fd, &question, sizeof(question), MSG_NOSIGNAL) >= 0;
 }
 
 /* The kernel writes each part of the answer when we read it: nothing here waits. */
 static bool has_mark_rules(void)
 {
-	_Alignas(16) char buffer[8192];
+	_Alignas(struct nlmsghdr) char buffer[8192];
 	int fd = REAL(socket)(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	bool found = false;
 
 	if (fd < 0)
 		return false;
-	int status = ask_for_rules(fd, buffer) == 0 ? MNL_CB_OK : MNL_CB_ERROR;
+	bool more = ask_for_rules(fd);
 
-	for (int i = 0; i < DUMP_PARTS && status > MNL_CB_STOP; i++) {
+	for (int i = 0; i < DUMP_PARTS && more; i++) {
 		ssize_t n = REAL(recv)(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
 
-		status = n <= 0 ? MNL_CB_ERROR
-				: mnl_cb_run(buffer, (size_t)n, 0, 0, read_rule, &found);
+		more = n > 0 && read_rules(buffer, (size_t)n, &found);
 	}
 	REAL(close)(fd);
 	return found;

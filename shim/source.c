@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 
 /* net.ipv4.tcp_fwmark_accept (Linux 3.15): does an accepted connection bear its SYN's mark? */
 enum fwmark_accept { ACCEPT_UNKNOWN, ACCEPT_OFF, ACCEPT_ON };
@@ -55,7 +56,7 @@ static void say(enum config_source source, int error)
 
 	if (error)
 		snprintf(why, sizeof(why), ": conntrack may not be asked [%s]",
-			 strerrorname_np(error) ? strerrorname_np(error) : "?");
+			 COMPAT_ERROR_NAME(error));
 	else if (shim.config.source == SOURCE_AUTO)
 		snprintf(why, sizeof(why), ": conntrack may be asked");
 	snprintf(text, sizeof(text), "clients' marks come from %s (CONNMARK_SOURCE=%s%s)",

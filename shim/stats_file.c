@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
@@ -130,7 +131,9 @@ static bool remove_dead(int directory_fd, const char *name, bool only_ended)
 
 static bool take_name(const struct stats_file *f, const char *name)
 {
-	return renameat2(f->directory_fd, f->name, f->directory_fd, name, RENAME_NOREPLACE) == 0;
+	/* not by renameat2(), which not every C library has */
+	return REAL(syscall)(SYS_renameat2, f->directory_fd, f->name, f->directory_fd, name,
+			     RENAME_NOREPLACE) == 0;
 }
 
 static void make_name(char out[32], const char *program, unsigned number)

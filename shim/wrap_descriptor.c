@@ -101,6 +101,10 @@ SHIM_EXPORT int close(int fd)
 	return REAL(close)(fd);
 }
 
+/* not in the headers of every C library */
+int close_range(unsigned first, unsigned last, int flags);
+void closefrom(int first);
+
 SHIM_EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
 	if (!REAL_EXISTS(close_range)) {

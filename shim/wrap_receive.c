@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <unistd.h>
 
 SHIM_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
@@ -83,12 +84,13 @@ SHIM_EXPORT ssize_t readv(int fd, const struct iovec *iov, int iovcnt)
 	return rx.gone ? REAL(readv)(fd, iov, iovcnt) : rx_end(&rx, &msg, n);
 }
 
-SHIM_EXPORT int recvmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags,
+SHIM_EXPORT int recvmmsg(int fd, struct mmsghdr *vec, unsigned vlen, COMPAT_MMSG_FLAGS flags,
 			 struct timespec *timeout)
 {
-	return rx_recvmmsg(fd, vec, vlen, flags, timeout);
+	return rx_recvmmsg(fd, vec, vlen, (int)flags, timeout);
 }
 
+#if COMPAT_FORTIFIED
 /*
  * The fortified forms. Where the length is good they are the plain calls; where it is not, the C
  * library's own ends the program.
@@ -116,3 +118,4 @@ SHIM_EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t buflen,
 		return REAL(__recvfrom_chk)(fd, buf, len, buflen, flags, from, fromlen);
 	return recvfrom(fd, buf, len, flags, from, fromlen);
 }
+#endif

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <unistd.h>
 
 /* A call's arguments, as it was made. */
 struct call {
@@ -98,9 +99,9 @@ SHIM_EXPORT ssize_t writev(int fd, const struct iovec *iov, int iovcnt)
 	return tx_send(fd, &msg, 0, plain_writev, &call);
 }
 
-SHIM_EXPORT int sendmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags)
+SHIM_EXPORT int sendmmsg(int fd, struct mmsghdr *vec, unsigned vlen, COMPAT_MMSG_FLAGS flags)
 {
-	return tx_sendmmsg(fd, vec, vlen, flags);
+	return tx_sendmmsg(fd, vec, vlen, (int)flags);
 }
 
 SHIM_EXPORT int connect(int fd, const struct sockaddr *to, socklen_t tolen)

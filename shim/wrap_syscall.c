@@ -27,6 +27,14 @@ static long pass(long number, const long arg[6])
 	return -1;
 }
 
+/* Can the C library's own call stand in? Not every one leaves a missing vector, or a time of another width, alone. */
+static bool takes_batch(long number, const long arg[6])
+{
+	bool timed = number != SYS_sendmmsg && arg[4];
+
+	return arg[1] && (!timed || (number == SYS_recvmmsg) == (sizeof(time_t) == sizeof(long)));
+}
+
 SHIM_EXPORT long syscall(long number, ...)
 {
 	long arg[6];
@@ -38,11 +46,16 @@ SHIM_EXPORT long syscall(long number, ...)
 	va_end(ap);
 	switch (number) {
 	case SYS_recvmmsg:
-		return rx_recvmmsg((int)arg[0], (struct mmsghdr *)arg[1], (unsigned)arg[2],
-				   (int)arg[3], (struct timespec *)arg[4]);
+	case COMPAT_SYS_RECVMMSG_TIME64:
+		if (takes_batch(number, arg))
+			return rx_recvmmsg((int)arg[0], (struct mmsghdr *)arg[1], (unsigned)arg[2],
+					   (int)arg[3], (struct timespec *)arg[4]);
+		break;
 	case SYS_sendmmsg:
-		return tx_sendmmsg((int)arg[0], (struct mmsghdr *)arg[1], (unsigned)arg[2],
-				   (int)arg[3]);
+		if (takes_batch(number, arg))
+			return tx_sendmmsg((int)arg[0], (struct mmsghdr *)arg[1], (unsigned)arg[2],
+					   (int)arg[3]);
+		break;
 	case SYS_close:
 		fd_forget((int)arg[0]);
 		break;

@@ -19,6 +19,7 @@ SHIM_EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeo
 	return REAL(ppoll)(fds, n, timeout, mask);
 }
 
+#if COMPAT_FORTIFIED
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t fdslen);
 int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
 		size_t fdslen);
@@ -35,6 +36,7 @@ SHIM_EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec 
 	thread_turn_ends();
 	return REAL(__ppoll_chk)(fds, n, timeout, mask, fdslen);
 }
+#endif
 
 SHIM_EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *timeout)
 {
@@ -61,6 +63,9 @@ SHIM_EXPORT int epoll_pwait(int fd, struct epoll_event *events, int n, int timeo
 	thread_turn_ends();
 	return REAL(epoll_pwait)(fd, events, n, timeout, mask);
 }
+
+int epoll_pwait2(int fd, struct epoll_event *events, int n, const struct timespec *timeout,
+		 const sigset_t *mask); /* not in the headers of every C library */
 
 SHIM_EXPORT int epoll_pwait2(int fd, struct epoll_event *events, int n,
 			     const struct timespec *timeout, const sigset_t *mask)

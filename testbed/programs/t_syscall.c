@@ -17,8 +17,8 @@ static void show_answer(struct mmsghdr *many)
 static void batches(int client, int server)
 {
 	struct iovec out = {query, length}, in = {data, sizeof(data)};
-	struct sockaddr_in from;
-	_Alignas(struct cmsghdr) char control[64];
+	struct sockaddr_in from = {0};
+	_Alignas(struct cmsghdr) char control[64] = {0};
 	struct mmsghdr many[2] = {{.msg_hdr = {.msg_iov = &out, .msg_iovlen = 1}},
 				  {.msg_hdr = {.msg_iov = &out, .msg_iovlen = 1}}};
 	struct mmsghdr got[2] = {{.msg_hdr = {.msg_name = &from,

@@ -572,7 +572,9 @@ static void sizes(void **state)
 {
 	(void)state;
 	for (unsigned c = ATTRIB_CAPACITY_MIN; c < ATTRIB_CAPACITY_MAX; c *= 2)
-		assert_true(attrib_size(2 * c) > attrib_size(c));
+		/* where addresses have 32 bits, the largest do not fit, and must not be taken for small ones */
+		assert_true(attrib_size(2 * c) > attrib_size(c) ||
+			    (SIZE_MAX == UINT32_MAX && 2 * c >= 65536 && !attrib_size(2 * c)));
 	struct table t;
 
 	table_make(&t, 5000); /* no power of two */

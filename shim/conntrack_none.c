@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* In conntrack.c's place where libnetfilter_conntrack is not to be had (make NO_CONNTRACK=1): nobody can be asked. */
+#include "conntrack.h"
+
+#include <errno.h>
+
+int conntrack_mark(const struct flow *flow, uint16_t zone, uint32_t *mark)
+{
+	(void)flow;
+	(void)zone;
+	(void)mark;
+	return -EOPNOTSUPP;
+}
+
+void conntrack_thread_ends(void)
+{
+}
+
+void conntrack_after_fork(void)
+{
+}

@@ -163,8 +163,8 @@ completes() { # COMMAND WORD...
 	run timeout 280 "$REPO/testbed/bin/aside" --share "$REPO" --share "$CLEAN" -- "$REPO/testbed/bin/package-life" \
 		"$CLEAN"/build/libconnmarkshim_*.deb "$CLEAN"/build/connmarkshim_*.deb 3>&-
 	assert_success
-	assert_line 1..8
-	assert_equal "$(grep -c '^ok ' <<<"$output")" 8
+	assert_line 1..9
+	assert_equal "$(grep -c '^ok ' <<<"$output")" 9
 }
 
 @test "a view of the machine leaves the machine alone, and shows what was changed in it" {

@@ -12,6 +12,12 @@ int conntrack_mark(const struct flow *flow, uint16_t zone, uint32_t *mark)
 	return -EOPNOTSUPP;
 }
 
+enum log_counter conntrack_cause(int err)
+{
+	(void)err;
+	return LOG_lookup_failed;
+}
+
 void conntrack_thread_ends(void)
 {
 }

@@ -105,7 +105,7 @@ check: $(UNIT_TESTS:%=build/tests/%)
 
 # ---- the whole library under the thread sanitizer --------------------------------------------------------------------
 
-build/tsan/libconnmarkshim.so: $(wildcard shim/*.c shim/*.h) build/shim/exports.map | build/tsan/tests
+build/tsan/libconnmarkshim.so: $(PURE:%=shim/%.c) $(SHELL_SIDE:%=shim/%.c) $(wildcard shim/*.h) build/shim/exports.map | build/tsan/tests
 	$(CLANG) $(STANDARD) $(WARNINGS) -O1 -g -fsanitize=thread -fPIC -fvisibility=hidden -shared -pthread \
 		-Wl,-z,nodelete -Wl,--version-script=build/shim/exports.map -o $@ $(filter %.c, $^) $(LIBS)
 

@@ -21,6 +21,51 @@ def judged(status=0, lost=0, **witness):
                           "missed": []}, status, False)
 
 
+def cell(resolver, group, state="right", **more):
+    """A cell of a report."""
+    return {"resolver": resolver, "group": group, "state": state, "shown": False, "column": "none", "questions": 5,
+            "right": 5, "wrong": 0, "past": 0, "unmarked": 0, "lost": 0, "bare_lost": 0, **more}
+
+
+class Published(unittest.TestCase):
+    """What readers are shown."""
+
+    def table(self, *cells):
+        """Each line as its columns."""
+        text = matrix.matrixtable.table({"cells": cells, "queries": 9, "in_flight": 3, "clients": 2,
+                                         "started": "2000-01-02 03:04", "kernel": "1.2"})
+        lines, self.remarks = text.split("\n\n")
+        return [line.strip("| ").split(" | ") for line in lines.splitlines()]
+
+    def test_rows(self):
+        """What a resolver cannot do counts neither way; nothing else is left out."""
+        rows = self.table(cell("bind", "answers"), cell("bind", "answers", "wrong", wrong=2, lost=4, bare_lost=3),
+                          cell("bind", "answers", "unsupported", questions=None, wrong=None),
+                          cell("kresd-two", "clients", "unmarked", unmarked=1, questions=2000))
+        self.assertEqual(rows[0][:3], ["resolver", "answers", "clients"])
+        self.assertEqual(rows[2], ["BIND", "1/2", "–", "10", "2", "0", "0", "1"])
+        self.assertEqual(rows[3], ["Knot Resolver, two processes", "–", "0/1", "2,000", "0", "0", "1", "0"])
+
+    def test_shown(self):
+        """Cells without an expectation have a share of their own, and no part in the sums."""
+        rows = self.table(cell("stubby", "upstream"), cell("stubby", "upstream", "wrong", shown=True, right=3, wrong=2))
+        self.assertEqual(rows[2], ["stubby", "1/1", "5", "0", "0", "0", "0"])
+        self.assertIn("stubby 60.0 % right", self.remarks)
+
+    def test_place(self):
+        """A README without the place, or with two, is left alone."""
+        page = "a\n<!-- matrix -->\nold\n<!-- end -->\nb\n"
+        self.assertEqual(matrix.readme.put(page, "matrix", "new\n"), page.replace("old", "new"))
+        for wrong in ("a", page + page):
+            with self.assertRaises(matrix.readme.NoPlace):
+                matrix.readme.put(wrong, "matrix", "new\n")
+
+    def test_command(self):
+        """No folder of the machine's."""
+        self.assertEqual(matrix.told([f"{TESTBED}/run", "--shim", f"{TESTBED.parent}/build/l.so", "--json", "/x", "-v"]),
+                         "testbed/run --shim build/l.so -v")
+
+
 class Judged(unittest.TestCase):
     """State and figures."""
 

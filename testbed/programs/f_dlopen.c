@@ -6,8 +6,8 @@
  *     f_dlopen PLUGIN LIBRARY
  */
 #include "client.h"
+#include "growth.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 
 typedef ssize_t send_fn(int fd, const void *data, size_t n);
@@ -44,32 +44,6 @@ static void ask(const char *plugin, int number, int marks[4])
 
 	NEED(mark >= 0);
 	marks[mark == client ? 1 : mark ? 2 : 0]++;
-}
-
-static long resident_kb(void)
-{
-	char line[256];
-	long kb = -1;
-	FILE *file = fopen("/proc/self/status", "r");
-
-	NEED(file);
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "VmRSS: %ld", &kb) == 1)
-			break;
-	NEED(fclose(file) == 0 && kb > 0);
-	return kb;
-}
-
-static int descriptors(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	int count = 0;
-
-	NEED(folder);
-	while (readdir(folder))
-		count++;
-	NEED(closedir(folder) == 0);
-	return count;
 }
 
 static void round_of(const char *what, const char *plugin, const char *library, int from)

@@ -4,8 +4,8 @@
  * marks are right, and neither memory nor descriptors grow.
  */
 #include "client.h"
+#include "growth.h"
 
-#include <dirent.h>
 #include <pthread.h>
 
 /* WARM: the library's table, whose memory is touched as it fills, is full before the threads begin */
@@ -37,32 +37,6 @@ static void *resolve(void *arg)
 	NEED(close(fd) == 0 && syscall(SYS_close, client) == 0);
 	NEED(pthread_mutex_unlock(&turn) == 0);
 	return arg;
-}
-
-static long resident_kb(void)
-{
-	char line[256];
-	long kb = -1;
-	FILE *file = fopen("/proc/self/status", "r");
-
-	NEED(file);
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "VmRSS: %ld", &kb) == 1)
-			break;
-	NEED(fclose(file) == 0 && kb > 0);
-	return kb;
-}
-
-static int descriptors(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	int count = 0;
-
-	NEED(folder);
-	while (readdir(folder))
-		count++;
-	NEED(closedir(folder) == 0);
-	return count;
 }
 
 static void run(int from, int to)

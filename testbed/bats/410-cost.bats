@@ -69,7 +69,7 @@ rest() {
 @test "results find their way into the README" {
 	local copy=$BATS_TEST_TMPDIR/copy
 	mkdir -p "$copy/testbed"
-	cp -r "$REPO/testbed/bench" "$copy/testbed/"
+	cp -r "$REPO/testbed/bench" "$REPO/testbed/lib" "$copy/testbed/"
 	cp "$REPO/README.md" "$copy/"
 	load_bench --only-load --resolver dnsmasq --names cached
 	assert_success

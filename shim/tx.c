@@ -181,6 +181,11 @@ void tx_query_left(int fd, struct fd_state *st, const struct msghdr *app,
 
 /* ---- a client's answer ---- */
 
+/*
+ * Noted before it leaves: whatever another thread sends from then on is not this client's any more, though this thread
+ * be set aside behind its send for a while. One that cannot leave is there all the same: nothing more is asked for it.
+ */
+
 /* Its query was received by another thread, or is in the table already. */
 static void answered_elsewhere(const struct attrib_owner *who, const uint8_t *msg, size_t have)
 {
@@ -198,8 +203,8 @@ void tx_answered(struct thread *t, const struct attrib_owner *who, const uint8_t
 		answered_elsewhere(who, msg, have);
 }
 
-static void answer_left(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
-			const uint8_t *msg, size_t have)
+static void answer_leaves(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
+			  const uint8_t *msg, size_t have)
 {
 	struct attrib_owner who;
 
@@ -213,28 +218,30 @@ static void answer_left(struct thread *t, int fd, struct fd_state *st, const str
 	tx_answered(t, &who, msg, have);
 }
 
-static void answer_in_pieces_left(struct thread *t, int fd, struct fd_state *st,
-				  const struct msghdr *app)
+static void answer_in_pieces_leaves(struct thread *t, int fd, struct fd_state *st,
+				    const struct msghdr *app)
 {
 	uint8_t scratch[DNS_HEAD_MAX];
 	const uint8_t *msg = NULL;
 	size_t have = start_of(app, scratch, &msg);
 
 	if (is_answer(msg, have))
-		answer_left(t, fd, st, app, msg, have);
+		answer_leaves(t, fd, st, app, msg, have);
 }
 
-void tx_answer_left(int fd, struct fd_state *st, const struct msghdr *app)
+void tx_answer_leaves(int fd, struct fd_state *st, const struct msghdr *app)
 {
 	struct thread *t = thread_enter();
+	int saved = errno;
 
 	if (!t)
 		return;
 	if (app->msg_iovlen == 1 && app->msg_iov->iov_len >= DNS_HEADER_LEN)
-		answer_left(t, fd, st, app, app->msg_iov->iov_base, app->msg_iov->iov_len);
+		answer_leaves(t, fd, st, app, app->msg_iov->iov_base, app->msg_iov->iov_len);
 	else
-		answer_in_pieces_left(t, fd, st, app);
+		answer_in_pieces_leaves(t, fd, st, app);
 	thread_leave(t);
+	errno = saved;
 }
 
 /* ---- one datagram ---- */
@@ -291,17 +298,6 @@ static ssize_t send_marked(int fd, struct fd_state *st, struct tx_datagram *d, i
 	return n;
 }
 
-static ssize_t note_answer(int fd, struct fd_state *st, const struct msghdr *app, bool answer,
-			   ssize_t n)
-{
-	int saved = errno;
-
-	if (answer && n >= 0)
-		tx_answer_left(fd, st, app);
-	errno = saved;
-	return n;
-}
-
 static ssize_t send_datagram(int fd, struct fd_state *st, const struct msghdr *app, int flags,
 			     tx_plain_fn *plain, void *ctx)
 {
@@ -321,11 +317,13 @@ static ssize_t send_datagram(int fd, struct fd_state *st, const struct msghdr *a
 		errno = EPERM;
 		return -1;
 	}
+	if (d.answer)
+		tx_answer_leaves(fd, st, app);
 	errno = saved;
 	ssize_t n = d.changed ? send_marked(fd, st, &d, flags, plain, ctx) : plain(ctx);
 
 	if (!d.decision.made || n < 0)
-		return note_answer(fd, st, app, d.answer, n);
+		return n;
 	saved = errno;
 	tx_query_left(fd, st, app, &d);
 	errno = saved;
@@ -358,8 +356,10 @@ ssize_t tx_send(int fd, const struct msghdr *app, int flags, tx_plain_fn *plain,
 		return withhold_applies() ? send_undecided(fd, app, plain, ctx) : plain(ctx);
 	if (!is_udp(st))
 		return tx_stream(fd, st, app, flags, plain, ctx);
-	if (is_plain_answer(st, app))
-		return note_answer(fd, st, app, true, plain(ctx));
+	if (is_plain_answer(st, app)) {
+		tx_answer_leaves(fd, st, app);
+		return plain(ctx);
+	}
 	return send_datagram(fd, st, app, flags, plain, ctx);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every send: what leaves is looked at before the real call (an upstream query gets its mark) and after it (a
- * client's answer ends its wait).
+ * Every send: what leaves is looked at before the real call (an upstream query gets its mark, a client's answer ends
+ * its wait) and after it (what has left is counted).
  *
  * Datagrams bear their mark as a control message, so that threads sharing a socket cannot mix theirs; connections
  * bear it as a socket option, set before each query's bytes. Where the kernel refuses the mark, the query leaves
@@ -75,11 +75,11 @@ bool tx_withhold(int fd, struct fd_state *st, const struct tx_datagram *d);
 void tx_query_left(int fd, struct fd_state *st, const struct msghdr *app,
 		   const struct tx_datagram *d);
 
-/** A datagram that is an answer has left. */
-void tx_answer_left(int fd, struct fd_state *st, const struct msghdr *app);
+/** A datagram that is an answer is about to leave. errno is kept. */
+void tx_answer_leaves(int fd, struct fd_state *st, const struct msghdr *app);
 
 /**
- * A client was answered: it waits no longer.
+ * A client is answered: it waits no longer.
  *
  * @param who  the client, by what tells clients apart: session, flow.client, flow.proto, fd, fd_gen
  * @param msg, have  at least a header

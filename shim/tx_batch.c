@@ -110,9 +110,14 @@ static void note_left(struct batch *b, const struct mmsghdr *vec, int sent)
 	for (int i = 0; i < sent; i++)
 		if (b->datagram[i].decision.made)
 			tx_query_left(b->fd, b->st, &vec[i].msg_hdr, &b->datagram[i]);
-		else if (b->datagram[i].answer)
-			tx_answer_left(b->fd, b->st, &vec[i].msg_hdr);
 	errno = saved;
+}
+
+static void note_answers(struct batch *b, const struct mmsghdr *vec, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (b->datagram[i].answer)
+			tx_answer_leaves(b->fd, b->st, &vec[i].msg_hdr);
 }
 
 /* One message, while nothing can be decided. */
@@ -153,6 +158,7 @@ static int send_some(int fd, struct mmsghdr *vec, unsigned n, int flags)
 		errno = EPERM;
 		return -1;
 	}
+	note_answers(&b, vec, n);
 	int sent = send_prepared(&b, vec, n, flags);
 
 	note_left(&b, vec, sent);

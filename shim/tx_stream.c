@@ -86,6 +86,18 @@ static void decide_message(struct outgoing *out, const struct dns_message *query
 		decide_connection(out->t, fd_flags(out->st) & FD_TLS, decision);
 }
 
+/* Whose answer begins in these bytes waits no longer. */
+static void answer_leaves(struct outgoing *out, const uint8_t *head, size_t have)
+{
+	struct attrib_owner who;
+
+	if (have < DNS_HEADER_LEN || !sock_ends(out->fd, out->st))
+		return;
+	attrib_owner_begin(&who, out->fd, fd_gen(out->st), IPPROTO_TCP);
+	who.flow.client = out->st->peer;
+	tx_answered(out->t, &who, head, have);
+}
+
 static bool message_starts(void *ctx, const uint8_t *head, size_t have, size_t offset)
 {
 	struct outgoing *out = ctx;
@@ -94,8 +106,9 @@ static bool message_starts(void *ctx, const uint8_t *head, size_t have, size_t o
 	struct begun *begun = &out->begun[out->queries_begun];
 
 	if (have > 2 && head[2] & 0x80) {
+		answer_leaves(out, head, have);
 		out->messages++;
-		return true; /* a client's answer: none of our marks */
+		return true; /* none of our marks */
 	}
 	if (out->queries_begun == BEGUN_MAX) {
 		out->limit = offset;
@@ -401,20 +414,14 @@ static bool prepare(struct outgoing *out, const struct iovec *iov, size_t count,
 static bool message_left(void *ctx, const uint8_t *head, size_t have, size_t offset)
 {
 	struct outgoing *out = ctx;
-	struct attrib_owner who;
 
 	(void)offset;
 	if (have < 3 || !(head[2] & 0x80))
 		out->st->unanswered++;
-	if (have < DNS_HEADER_LEN || !(head[2] & 0x80) || !sock_ends(out->fd, out->st))
-		return true;
-	attrib_owner_begin(&who, out->fd, fd_gen(out->st), IPPROTO_TCP);
-	who.flow.client = out->st->peer;
-	tx_answered(out->t, &who, head, have);
 	return true;
 }
 
-/* The bytes that the kernel took: the state moves on; whose answers began in them waits no longer. */
+/* The bytes that the kernel took: the state moves on. */
 static void left(struct outgoing *out, const struct iovec *iov, size_t count, ssize_t n)
 {
 	int saved = errno;

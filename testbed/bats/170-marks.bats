@@ -57,6 +57,14 @@ DROP='-A OUTPUT -p udp --dport 5301 -m mark --mark 2 -j DROP'
 	assert_line 'client 2 has asked: mark 2'
 }
 
+@test "a client waits no longer from the moment its answer is handed over" {
+	local way
+	SHIM=$SHIM:$REPO/build/programs/behind.so marked m_answer
+	for way in sendto sendmsg sendmmsg TCP; do
+		assert_line "$way: mark 2, once client 2 has its answer 1"
+	done
+}
+
 @test "TCP: whole queries, and queries in pieces" {
 	marked m_stream
 	assert_equal "$(after 'client 1 = 28')" '  mark 1'

@@ -52,10 +52,12 @@ def main():
                         options.keep_questions, options.keep_owned)
     decoder = nflog.Decoder(bench.packet)
     group = nflog.Group(options.group, decoder, options.threshold, options.receive_buffer)
+    bench.clock = lambda: group.moment
     programs.announce_ready(options.ready_file)
     while not stop:
-        if group in select.select([group, stop.read_end], [], [])[0]:
-            group.receive()
+        select.select([group, stop.read_end], [], [])
+        while not stop and group.receive() is not None:
+            pass
     group.drain()
     programs.write_json(options.json, {
         "complete": not (group.overruns or decoder.gaps), "packets": decoder.packets,

@@ -116,8 +116,9 @@ class Judge:
                  keep_owned=False):
         self._mask = mask
         self._other = other             # (mask, value) of another user's bits
+        self.clock = lambda: (time.monotonic(),) * 2    # between which moments the packet was logged
         self.others = [] if keep_others else None   # of questions whose name spells no mark:
-                                                    # (time, name, type, marks) for recursion.py
+                                                    # (moments, name, type, marks) for recursion.py
         self.questions = [] if keep_questions else None     # each: (name, type, ID, marks)
         self.owned = [] if keep_owned else None     # likewise, those that spell one: refresh.py
         self._streams = {}
@@ -212,7 +213,7 @@ class Judge:
             self.counts["other_marked" if any(marks) else "other_zero"] += 1
             self.other_names[f"{question.name.decode('ascii', 'replace')} {marks[-1]}"] += 1
             if self.others is not None:
-                self.others.append((time.monotonic(), question.name.decode("ascii", "replace"),
+                self.others.append((self.clock(), question.name.decode("ascii", "replace"),
                                     question.qtype, marks))
             return
         if self.owned is not None:

@@ -50,7 +50,7 @@ _KEY = (("right", "every question has the mark of a client that waits for it"),
         ("error", "nothing was proven"),
         ("unsupported", "the resolver cannot do this; the list below says why"))
 
-_COLUMNS = ("questions", "right", "wrong", "past", "unmarked", "syn_right", "syn_wrong", "syn_missing",
+_COLUMNS = ("questions", "right", "wrong", "unmarked", "syn_right", "syn_wrong", "syn_missing",
             "lost", "bare_lost", "seconds")
 
 
@@ -109,7 +109,6 @@ def _tiles(results):
     met, run = sum(one["state"] == "right" for one in bound), len(bound)
     tiles = [(f"{met} of {run}", "cells as they must be"), (total("questions"), "questions seen"),
              (total("wrong"), "with another client's mark"),
-             (total("past"), "with the mark of one just answered"),
              (total("unmarked"), "without a mark"),
              (sum(max(0, (one["lost"] or 0) - (one["bare_lost"] or 0)) for one in results),
               "lost against bare")]

@@ -4,7 +4,7 @@ _NAMES = {"dnsmasq": "dnsmasq", "unbound": "unbound", "bind": "BIND", "kresd": "
           "pdns-recursor": "PowerDNS Recursor", "smartdns": "smartdns", "dnsdist": "dnsdist",
           "stubby": "stubby", "systemd-resolved": "systemd-resolved", "pdns": "PowerDNS Recursor"}
 _VARIANTS = {"two": "two processes", "reuseport": "`reuseport`", "recursing": "from the root"}
-_FIGURES = ("questions", "wrong", "past", "unmarked")
+_FIGURES = ("questions", "wrong", "unmarked")
 
 
 def _name(resolver):
@@ -50,9 +50,8 @@ def _remarks(report):
     shown = [one for one in report["cells"] if one["shown"] and one["questions"]]
     text = (f"\nCells that are what they must be, by kind; then, of all their upstream questions (a cell is "
             f"{report['queries']} client queries, {report['in_flight']} in flight, of {report['clients']} clients): "
-            f"those with another client's mark, with that of one that has just been answered (queries for shared "
-            f"ancestors), with none; and answers lost against bare. {report['started'][:10]}, Linux "
-            f"{report['kernel']}.")
+            f"those with another client's mark, and those with none; and answers lost against bare. "
+            f"{report['started'][:10]}, Linux {report['kernel']}.")
     if shown:
         text += (" Without an expectation, for a connection's records are many clients': DNS over TLS, everything at "
                  "once: " + "; ".join(_share(one) for one in shown) + ".")

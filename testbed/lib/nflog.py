@@ -93,10 +93,18 @@ class Decoder:
 
 
 class Group:
-    """A bound NFLOG group, whose packets go to the decoder."""
+    """A bound NFLOG group, whose packets go to the decoder.
+
+    moment: (earliest, latest), between which the packets that the decoder gets just now were logged.
+    On a busy machine this program has its turn some time after them: all that is sure is that they
+    came after the socket was last seen empty. With a threshold of 1, that is; else the kernel may
+    have held them before.
+    """
 
     def __init__(self, number, decoder, threshold, receive_buffer=RECEIVE_BUFFER):
         self.overruns = 0
+        self.moment = (time.monotonic(),) * 2
+        self._empty = time.monotonic()
         self._number = number
         self._decoder = decoder
         self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
@@ -129,14 +137,19 @@ class Group:
             raise OSError(-statuses[0], f"NFLOG group {self._number} refused")
 
     def receive(self):
-        """Take what one read yields; returns the acknowledgements in it."""
+        """Take what one read yields; returns the acknowledgements in it, None where it is empty."""
+        asked = time.monotonic()
         try:
-            data = self._sock.recv(1 << 20)
+            data = self._sock.recv(1 << 20, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            self._empty = asked
+            return None
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
             self.overruns += 1
             return []
+        self.moment = self._empty, time.monotonic()
         return self._decoder.feed(data)
 
     def drain(self, longest=3.0):

@@ -13,7 +13,9 @@ import collections
 import dnswire
 import tree
 
-GRACE_SECONDS = 0.01        # the witness's clock is read a little after the packet left
+# A busy machine sets a thread aside between its decision and its packet, while another thread answers the client: with
+# six runs side by side on two processors, in 350000 decisions 13 times, and for 17.6 ms at most.
+GRACE_SECONDS = 0.03
 DOUBT_SECONDS = 0.03        # a busy resolver reads a client's question a little after it was sent
 ANSWERED_SECONDS = 10       # what comes so soon after a client's answer is still its doing
 MAX_DETAILS = 50
@@ -44,15 +46,20 @@ class Waits:
             if zone.ttl > tree.TTL:
                 answered.setdefault(zone.name, over)
 
-    def possible(self, name, now, after=GRACE_SECONDS):
-        """Whose question may lead to the name, or to what lies beneath it; or did a moment ago."""
-        return {client for client, sent, over in self._possible.get(name, ())
-                if sent <= now <= over + after}
+    def possible(self, name, left, after=GRACE_SECONDS):
+        """Whose question may lead to the name, or to what lies beneath it; or did a moment ago.
 
-    def certain(self, name, now):
-        """Likewise, but only who waited without doubt, and where the resolver could tell."""
+        left: the question was sent between these two moments.
+        """
+        earliest, latest = left
+        return {client for client, sent, over in self._possible.get(name, ())
+                if sent <= latest and earliest <= over + after}
+
+    def certain(self, name, left):
+        """Likewise, but only who waited without doubt all that time, and where the resolver could tell."""
+        earliest, latest = left
         return {client for client, sent, over in self._certain.get(name, ())
-                if sent + DOUBT_SECONDS <= now <= over - GRACE_SECONDS}
+                if sent + DOUBT_SECONDS <= earliest and latest <= over - GRACE_SECONDS}
 
 
 def _evident(name, zone_known):
@@ -79,18 +86,18 @@ def _subject(name):
     return name[2:] if name.startswith(b"_.") else name
 
 
-def verdict(waits, now, name, marks, qtype=None):
-    """The counter that one question belongs to."""
+def verdict(waits, left, name, marks, qtype=None):
+    """The counter that one question belongs to, which was sent between two moments."""
     subject, marks = _subject(name), {mark for mark in marks if mark}
     validates = not subject and qtype == dnswire.DNSKEY
     if tree.is_background(subject) and not validates:
         return "background_marked" if marks else "background_unmarked"
-    certain = waits.certain(subject, now)
+    certain = waits.certain(subject, left)
     if not marks:
         return "ancestor_unmarked" if certain else "background_unmarked"
-    if marks <= waits.possible(subject, now):
+    if marks <= waits.possible(subject, left):
         return "ancestor_right"
-    lately = waits.possible(subject, now, ANSWERED_SECONDS)
+    lately = waits.possible(subject, left, ANSWERED_SECONDS)
     if marks <= lately:
         return "ancestor_past" if certain else "ancestor_late"
     return "ancestor_wrong" if lately else "background_marked"
@@ -102,14 +109,14 @@ def settle(record):
     witness = record["witness"]
     counts = collections.Counter(dict.fromkeys(COUNTERS, 0))
     details = []
-    for now, name, qtype, marks in witness.pop("others"):
-        kind = verdict(waits, now, name, marks, qtype)
+    for left, name, qtype, marks in witness.pop("others"):
+        kind = verdict(waits, left, name, marks, qtype)
         counts[kind] += 1
         if qtype in (dnswire.DS, dnswire.DNSKEY):
             text = f"{'root ' * (not name)}{dnswire.TYPE_NAMES[qtype]} {kind}"
             witness["validation"][text] = witness["validation"].get(text, 0) + 1
         if kind not in ("ancestor_right", "background_unmarked") and len(details) < MAX_DETAILS:
-            details.append({"verdict": kind, "time": now, "name": name, "marks": marks,
+            details.append({"verdict": kind, "time": left, "name": name, "marks": marks,
                             "qtype": dnswire.TYPE_NAMES.get(qtype, qtype)})
     witness.update(counts)
     witness["ancestor_details"] = details

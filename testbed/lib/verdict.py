@@ -28,16 +28,6 @@ def technical(record):
     return reasons
 
 
-def past_too_often(witness):
-    """Whether questions for shared ancestors bore the marks of answered clients by more than chance.
-
-    The resolver answers a client and sends for another in the same instant; which was first, the
-    witness cannot tell to the millisecond. One in a hundred is such an instant, more are a rule.
-    """
-    past = witness.get("ancestor_past", 0)
-    return past * 100 > past + witness.get("ancestor_right", 0)
-
-
 def unmet_right(record, bare):
     """Reasons why not every question carried its own client's mark."""
     witness, clients = record["witness"], record["clients"]
@@ -45,12 +35,10 @@ def unmet_right(record, bare):
         ("wrong", "questions with another client's mark"), ("unmarked", "unmarked questions"),
         ("syn_wrong", "connections opened with another client's mark"),
         ("ancestor_wrong", "shared ancestors with the mark of one who did not wait"),
+        ("ancestor_past", "shared ancestors with the mark of one who waited no longer"),
         ("ancestor_unmarked", "unmarked questions for shared ancestors"),
         ("background_marked", "marked questions that no client caused"),
         ("other_bits_changed", "packets with another user's bits changed")) if witness.get(name)]
-    if past_too_often(witness):
-        reasons.append(f"{witness['ancestor_past']} shared ancestors with the mark of one who waited no "
-                       "longer")
     if witness["wrong_shared"]:
         reasons.append(f"{witness['wrong_shared']} of the wrong ones shared a TCP segment with a "
                        f"question for which its mark is right")

@@ -17,7 +17,7 @@ class Verdicts(unittest.TestCase):
 
     def verdict(self, now, name, mark):
         """What becomes of one question."""
-        return recursion.verdict(self.waits, now, name, [mark])
+        return recursion.verdict(self.waits, (now, now), name, [mark])
 
     def test_right_while_it_waits(self):
         for name in ("lab", "p0.lab", "P0.Lab", "_.lab", "ns.p0.lab", "a.nic.lab", "nic.lab",
@@ -44,6 +44,19 @@ class Verdicts(unittest.TestCase):
                                       (138, "m138-2.z-m138-2.p0.lab", 21.0, 40.0)])
         self.assertEqual(self.verdict(25, "p0.lab", 137), "ancestor_past")
 
+    def test_a_witness_that_was_late(self):
+        """What counts is whether the client waited at any moment at which the packet may have left."""
+        self.waits = recursion.Waits([(137, "m137-1.z-m137-1.p0.lab", 10.0, 20.0),
+                                      (138, "m138-2.z-m138-2.p0.lab", 15.0, 40.0)])
+        for left, mark, kind in (((20.02, 25), 137, "ancestor_right"),
+                                 ((20.04, 25), 137, "ancestor_past"),
+                                 ((14, 14.9), 138, "ancestor_wrong"),
+                                 ((14, 15.1), 138, "ancestor_right"),
+                                 ((9, 9.9), 0, "background_unmarked"),
+                                 ((9, 39), 0, "background_unmarked"),
+                                 ((16, 39), 0, "ancestor_unmarked")):
+            self.assertEqual(recursion.verdict(self.waits, left, "p0.lab", [mark]), kind, left)
+
     def test_what_no_answer_has_shown_yet_is_not_certain(self):
         for name in ("out.farm", "farm"):
             self.assertEqual(self.verdict(15, name, 0), "background_unmarked")
@@ -66,12 +79,13 @@ class Verdicts(unittest.TestCase):
         for now, mark, kind in ((15, 137, "ancestor_right"), (15, 138, "ancestor_wrong"),
                                 (15, 0, "ancestor_unmarked"), (5, 0, "background_unmarked"),
                                 (5, 137, "background_marked")):
-            self.assertEqual(recursion.verdict(self.waits, now, "", [mark], 48), kind)
-        self.assertEqual(recursion.verdict(self.waits, 15, "", [137], 2), "background_marked")
+            self.assertEqual(recursion.verdict(self.waits, (now, now), "", [mark], 48), kind)
+        self.assertEqual(recursion.verdict(self.waits, (15, 15), "", [137], 2), "background_marked")
 
     def test_settle_turns_lists_into_counts(self):
         record = {"clients": {"waits": [(137, "m137-1.z-m137-1.p0.lab", 10.0, 20.0)]},
-                  "witness": {"others": [(15, "lab", 1, [137]), (15, "p0.lab", 28, [0])]}}
+                  "witness": {"others": [((15, 15), "lab", 1, [137]),
+                                         ((15, 15), "p0.lab", 28, [0])]}}
         recursion.settle(record)
         self.assertEqual(record["clients"], {})
         self.assertEqual((record["witness"]["ancestor_right"],

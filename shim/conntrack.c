@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * libnetfilter_conntrack writes the question and libmnl frames it; both work on memory of ours, so
- * that nothing here allocates (a send may be under way in a program whose allocator is not to be
- * called now). Of the answer only one attribute is wanted, which libmnl finds without
- * libnetfilter_conntrack's object, whose parser allocates.
+ * libnetfilter_conntrack writes a question for each family when the library is loaded, libmnl finds the places in it
+ * that differ from flow to flow, and each lookup fills these in. Of the answer only one attribute is wanted, and read
+ * here: libnetfilter_conntrack's parser allocates, which a send must not (the program's allocator may not be called now).
  */
 #include "conntrack.h"
 
@@ -18,16 +17,54 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef MADV_WIPEONFORK /* Linux 4.14, include/uapi/asm-generic/mman-common.h */
+#define MADV_WIPEONFORK 18
+#endif
+
 enum {
-	REQUEST_MAX = 512,
+	REQUEST_MAX = 256,
 	REPLY_MAX = 4096,
 	CT_OBJECT_MAX = 2048, /* nfct_maxsize() is 400 in libnetfilter_conntrack 1.0.9 */
 	REPLIES_READ = 8,     /* left over from questions that were given up */
 	INTERRUPTIONS = 8,    /* as often is a question tried again that a signal interrupted */
 	OWN_MAX = 1024,
 };
+
+/*
+ * The process that this memory belongs to, in a page that the kernel empties in each child, also where one is made past
+ * fork(): asking for the process ID is a system call. NULL: this kernel cannot.
+ */
+static _Atomic pid_t *process;
+
+static void process_init(void)
+{
+	long size = sysconf(_SC_PAGESIZE);
+	void *page = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+
+	if (page == MAP_FAILED)
+		return;
+	if (madvise(page, (size_t)size, MADV_WIPEONFORK) == 0)
+		process = page;
+	else
+		munmap(page, (size_t)size);
+}
+
+static pid_t process_id(void)
+{
+	pid_t pid = process ? atomic_load_explicit(process, memory_order_relaxed) : 0;
+
+	if (pid)
+		return pid;
+	pid = getpid();
+	if (process)
+		atomic_store_explicit(process, pid, memory_order_relaxed);
+	return pid;
+}
 
 /* The sockets of all threads, for the child that must close them: number + 1, or 0. */
 static _Atomic int own[OWN_MAX];
@@ -159,7 +196,7 @@ static int open_own(struct thread *t)
 	own_add(fd);
 	t->netlink = fd;
 	t->netlink_gen = fd_gen(st);
-	t->netlink_pid = getpid();
+	t->netlink_pid = process_id();
 	t->netlink_seq = (uint32_t)t->netlink_pid << 16;
 	t->netlink_made = true;
 	thread_wants_end();
@@ -169,27 +206,39 @@ static int open_own(struct thread *t)
 static int ensure_own(struct thread *t)
 {
 	/* the process id too: a child made past fork() has the parent's socket, and answers on it are anybody's */
-	if (t->netlink_made && t->netlink_pid == getpid() && still_ours(t))
+	if (t->netlink_made && t->netlink_pid == process_id() && still_ours(t))
 		return 0;
 	if (t->netlink_made)
 		lose_own(t);
 	return open_own(t);
 }
 
+/* ---- the question ---- */
+
+/* One that is ready but for the flow: its bytes, and where in them the flow's are. */
+struct question {
+	_Alignas(16) char bytes[REQUEST_MAX];
+	size_t length; /* 0: it could not be written */
+	size_t local, client, addr_len, local_port, client_port, proto;
+};
+
+static struct question question4, question6;
+
 /*
  * The reversed tuple, local to client: the kernel's hash knows a flow by either direction, and
  * after DNAT, REDIRECT or TPROXY only the reply's direction has the address that the resolver sees.
  */
-static void set_tuple(struct nf_conntrack *ct, const struct flow *flow, uint16_t zone)
+static void set_tuple(struct nf_conntrack *ct, uint8_t family, uint16_t zone)
 {
-	bool v4 = flow->client.family == AF_INET;
+	static const uint8_t address[16];
+	bool v4 = family == AF_INET;
 
-	nfct_set_attr_u8(ct, ATTR_ORIG_L3PROTO, flow->client.family);
-	nfct_set_attr(ct, v4 ? ATTR_ORIG_IPV4_SRC : ATTR_ORIG_IPV6_SRC, flow->local.addr);
-	nfct_set_attr(ct, v4 ? ATTR_ORIG_IPV4_DST : ATTR_ORIG_IPV6_DST, flow->client.addr);
-	nfct_set_attr_u8(ct, ATTR_ORIG_L4PROTO, flow->proto);
-	nfct_set_attr_u16(ct, ATTR_ORIG_PORT_SRC, flow->local.port);
-	nfct_set_attr_u16(ct, ATTR_ORIG_PORT_DST, flow->client.port);
+	nfct_set_attr_u8(ct, ATTR_ORIG_L3PROTO, family);
+	nfct_set_attr(ct, v4 ? ATTR_ORIG_IPV4_SRC : ATTR_ORIG_IPV6_SRC, address);
+	nfct_set_attr(ct, v4 ? ATTR_ORIG_IPV4_DST : ATTR_ORIG_IPV6_DST, address);
+	nfct_set_attr_u8(ct, ATTR_ORIG_L4PROTO, IPPROTO_UDP);
+	nfct_set_attr_u16(ct, ATTR_ORIG_PORT_SRC, 0);
+	nfct_set_attr_u16(ct, ATTR_ORIG_PORT_DST, 0);
 	if (zone)
 		nfct_set_attr_u16(ct, ATTR_ZONE, zone);
 }
@@ -206,27 +255,107 @@ static bool object_fits(void)
 #pragma GCC diagnostic pop
 }
 
-static int build_request(void *buffer, const struct flow *flow, uint16_t zone, uint32_t seq)
+static bool write_question(struct nlmsghdr *nlh, uint8_t family, uint16_t zone)
 {
 	_Alignas(16) char object[CT_OBJECT_MAX] = {0};
 	struct nf_conntrack *ct = (struct nf_conntrack *)object;
 
 	if (!object_fits())
-		return -ENOSYS;
-	set_tuple(ct, flow, zone);
-
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
-
+		return false;
+	set_tuple(ct, family, zone);
 	nlh->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
 	nlh->nlmsg_flags = NLM_F_REQUEST;
-	nlh->nlmsg_seq = seq;
 
 	struct nfgenmsg *nfh = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfh));
 
-	nfh->nfgen_family = flow->client.family;
+	nfh->nfgen_family = family;
 	nfh->version = NFNETLINK_V0;
-	return nfct_nlmsg_build(nlh, ct) < 0 ? -EINVAL : 0;
+	return nfct_nlmsg_build(nlh, ct) >= 0;
 }
+
+/* An attribute that is looked for among others. */
+struct wanted {
+	uint16_t type;
+	const struct nlattr *attr; /* NULL: it is not there */
+};
+
+static int is_wanted(const struct nlattr *attr, void *ctx)
+{
+	struct wanted *w = ctx;
+
+	if (mnl_attr_get_type(attr) == w->type)
+		w->attr = attr;
+	return MNL_CB_OK;
+}
+
+static const struct nlattr *attr_in(const struct nlattr *nest, uint16_t type)
+{
+	struct wanted w = {.type = type};
+
+	if (nest)
+		mnl_attr_parse_nested(nest, is_wanted, &w);
+	return w.attr;
+}
+
+static const struct nlattr *tuple_of(const struct nlmsghdr *nlh)
+{
+	struct wanted w = {.type = CTA_TUPLE_ORIG};
+
+	mnl_attr_parse(nlh, sizeof(struct nfgenmsg), is_wanted, &w);
+	return w.attr;
+}
+
+/* Where a value of so many bytes is; 0: nowhere. */
+static size_t place_of(const struct question *q, const struct nlattr *attr, size_t bytes)
+{
+	return attr && mnl_attr_get_payload_len(attr) == bytes
+		       ? (size_t)((const char *)mnl_attr_get_payload(attr) - q->bytes)
+		       : 0;
+}
+
+static void question_init(struct question *q, uint8_t family, uint16_t zone)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(q->bytes);
+	bool v4 = family == AF_INET, written = write_question(nlh, family, zone);
+	const struct nlattr *tuple = written ? tuple_of(nlh) : NULL;
+	const struct nlattr *ip = attr_in(tuple, CTA_TUPLE_IP);
+	const struct nlattr *proto = attr_in(tuple, CTA_TUPLE_PROTO);
+
+	q->addr_len = v4 ? 4 : 16;
+	q->local = place_of(q, attr_in(ip, v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC), q->addr_len);
+	q->client = place_of(q, attr_in(ip, v4 ? CTA_IP_V4_DST : CTA_IP_V6_DST), q->addr_len);
+	q->proto = place_of(q, attr_in(proto, CTA_PROTO_NUM), 1);
+	q->local_port = place_of(q, attr_in(proto, CTA_PROTO_SRC_PORT), 2);
+	q->client_port = place_of(q, attr_in(proto, CTA_PROTO_DST_PORT), 2);
+	if (q->local && q->client && q->proto && q->local_port && q->client_port)
+		q->length = nlh->nlmsg_len;
+}
+
+void conntrack_init(uint16_t zone)
+{
+	process_init();
+	question_init(&question4, AF_INET, zone);
+	question_init(&question6, AF_INET6, zone);
+}
+
+/* Returns its length, or a negative errno. */
+static ssize_t fill_in(char buffer[REQUEST_MAX], const struct flow *flow, uint32_t seq)
+{
+	const struct question *q = flow->client.family == AF_INET ? &question4 : &question6;
+
+	if (!q->length)
+		return -ENOSYS;
+	memcpy(buffer, q->bytes, q->length);
+	memcpy(buffer + offsetof(struct nlmsghdr, nlmsg_seq), &seq, sizeof(seq));
+	memcpy(buffer + q->local, flow->local.addr, q->addr_len);
+	memcpy(buffer + q->client, flow->client.addr, q->addr_len);
+	memcpy(buffer + q->local_port, &flow->local.port, sizeof(flow->local.port));
+	memcpy(buffer + q->client_port, &flow->client.port, sizeof(flow->client.port));
+	buffer[q->proto] = (char)flow->proto;
+	return (ssize_t)q->length;
+}
+
+/* ---- the answer ---- */
 
 /* What is wanted of an entry. */
 struct entry {
@@ -234,14 +363,28 @@ struct entry {
 	bool whole;    /* it has a tuple: this is an entry, and its attributes could be read */
 };
 
-static int find_mark(const struct nlattr *attr, void *found)
+/* The attributes from `at` on, each with bounds of our own: what cannot be one ends them. */
+static struct entry read_entry(const char *at, size_t left)
 {
-	struct entry *entry = found;
+	struct entry entry = {0};
+	struct nlattr attr;
 
-	if (mnl_attr_get_type(attr) == CTA_MARK && mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
-		entry->mark = ntohl(mnl_attr_get_u32(attr));
-	entry->whole |= mnl_attr_get_type(attr) == CTA_TUPLE_ORIG;
-	return MNL_CB_OK;
+	while (left >= sizeof(attr)) {
+		memcpy(&attr, at, sizeof(attr));
+		if (attr.nla_len < sizeof(attr) || attr.nla_len > left)
+			break;
+		unsigned type = attr.nla_type & 0x3fffU; /* NLA_TYPE_MASK */
+		size_t step = (attr.nla_len + 3U) & ~3U; /* NLA_ALIGN */
+
+		if (type == CTA_MARK && attr.nla_len == sizeof(attr) + sizeof(entry.mark)) {
+			memcpy(&entry.mark, at + sizeof(attr), sizeof(entry.mark));
+			entry.mark = ntohl(entry.mark);
+		}
+		entry.whole |= type == CTA_TUPLE_ORIG;
+		at += step;
+		left -= step < left ? step : left;
+	}
+	return entry;
 }
 
 static int read_error(const struct nlmsghdr *nlh)
@@ -254,8 +397,6 @@ static int read_error(const struct nlmsghdr *nlh)
 
 static int read_reply(const struct nlmsghdr *nlh, int len, uint32_t *mark)
 {
-	struct entry entry = {0};
-
 	if (!mnl_nlmsg_ok(nlh, len))
 		return -EBADMSG;
 	if (nlh->nlmsg_type == NLMSG_ERROR)
@@ -263,7 +404,9 @@ static int read_reply(const struct nlmsghdr *nlh, int len, uint32_t *mark)
 	if (nlh->nlmsg_type != (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW) ||
 	    mnl_nlmsg_get_payload_len(nlh) < sizeof(struct nfgenmsg))
 		return -EBADMSG;
-	mnl_attr_parse(nlh, sizeof(struct nfgenmsg), find_mark, &entry);
+	struct entry entry = read_entry(mnl_nlmsg_get_payload_offset(nlh, sizeof(struct nfgenmsg)),
+					mnl_nlmsg_get_payload_len(nlh) - sizeof(struct nfgenmsg));
+
 	*mark = entry.mark;
 	return entry.whole ? 0 : -EBADMSG;
 }
@@ -288,20 +431,17 @@ static int receive_reply(int fd, uint32_t seq, uint32_t *mark)
 	return err;
 }
 
-static int ask(struct thread *t, const struct flow *flow, uint16_t zone, uint32_t *mark)
+static int ask(struct thread *t, const struct flow *flow, uint32_t *mark)
 {
 	static const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	_Alignas(16) char buffer[REQUEST_MAX];
-	const struct nlmsghdr *nlh = (const void *)buffer;
-	int err = build_request(buffer, flow, zone, ++t->netlink_seq);
-	ssize_t sent;
-
-	if (err)
-		return err;
+	ssize_t length = fill_in(buffer, flow, ++t->netlink_seq), sent;
 	int tries = 0;
 
+	if (length < 0)
+		return (int)length;
 	do
-		sent = REAL(sendto)(t->netlink, buffer, nlh->nlmsg_len, MSG_DONTWAIT | MSG_NOSIGNAL,
+		sent = REAL(sendto)(t->netlink, buffer, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL,
 				    (const struct sockaddr *)&kernel, sizeof(kernel));
 	while (sent < 0 && errno == EINTR && ++tries < INTERRUPTIONS);
 	return sent < 0 ? -errno : receive_reply(t->netlink, t->netlink_seq, mark);
@@ -330,7 +470,7 @@ enum log_counter conntrack_cause(int err)
 	}
 }
 
-int conntrack_mark(const struct flow *flow, uint16_t zone, uint32_t *mark)
+int conntrack_mark(const struct flow *flow, uint32_t *mark)
 {
 	struct thread *t = &thread_self;
 	int err = -ENOTSOCK;
@@ -339,7 +479,7 @@ int conntrack_mark(const struct flow *flow, uint16_t zone, uint32_t *mark)
 		err = ensure_own(t);
 		asked = !err;
 		if (asked)
-			err = ask(t, flow, zone, mark);
+			err = ask(t, flow, mark);
 		if (asked && err == -ENOTSOCK)
 			lose_own(t);
 	}

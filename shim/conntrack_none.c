@@ -4,10 +4,14 @@
 
 #include <errno.h>
 
-int conntrack_mark(const struct flow *flow, uint16_t zone, uint32_t *mark)
+void conntrack_init(uint16_t zone)
+{
+	(void)zone;
+}
+
+int conntrack_mark(const struct flow *flow, uint32_t *mark)
 {
 	(void)flow;
-	(void)zone;
 	(void)mark;
 	return -EOPNOTSUPP;
 }

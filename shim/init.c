@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Where the library comes to life: reads its configuration, makes its table, finds the real
  * functions. */
+#include "conntrack.h"
 #include "fdtab.h"
 #include "log.h"
 #include "real.h"
@@ -132,6 +133,7 @@ __attribute__((constructor)) static void start(void)
 		say_what_refusal_means();
 		return;
 	}
+	conntrack_init(shim.config.zone);
 	source_init();
 	shim.attrib = make_table(shim.config.table);
 	if (!shim.attrib) {

@@ -44,7 +44,7 @@ static int probe(void)
 			    .local = {.family = AF_INET, .addr = {127, 0, 0, 1}},
 			    .proto = IPPROTO_UDP};
 	uint32_t mark;
-	int err = conntrack_mark(&flow, shim.config.zone, &mark);
+	int err = conntrack_mark(&flow, &mark);
 
 	return err && err != -ENOENT ? -err : 0;
 }
@@ -131,7 +131,7 @@ int source_mark(struct attrib_owner *owner)
 		return 0;
 	}
 	if (flow->client.family && flow->local.family == flow->client.family)
-		err = conntrack_mark(flow, shim.config.zone, &owner->mark);
+		err = conntrack_mark(flow, &owner->mark);
 	if (!err)
 		owner->how = MARK_HOW_CONNTRACK;
 	return err;

@@ -155,6 +155,20 @@ FAMILIES='RestrictAddressFamilies= has AF_NETLINK'
 	assert_quiet
 }
 
+@test "a child made past fork asks by a netlink socket of its own" {
+	marks "$programs/f_clone"
+	assert_output "$(
+		cat <<-'END'
+			the parent: mark 1
+			its child: mark 2
+			its child: 1 netlink sockets that are not the parent's
+			the parent: mark 3
+			the parent: 0 netlink sockets besides
+		END
+	)"
+	assert_quiet
+}
+
 @test "a seccomp filter forbids netlink sockets" {
 	marks "$programs/f_seccomp" netlink "$programs/f_ask" nothing 20
 	assert_line 'then: 0 with mark 1, 20 unmarked, 0 with another, 0 not sent'

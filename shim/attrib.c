@@ -188,7 +188,7 @@ static void shard_lock(struct shard *s)
 {
 	pthread_mutex_lock(&s->lock);
 	atomic_store_explicit(&s->locked, 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst);
+	atomic_thread_fence(memory_order_release);
 }
 
 static void shard_unlock(struct shard *s)

@@ -100,7 +100,8 @@ static void say_losses(void)
 	static _Atomic uint64_t said;
 	uint64_t lost = attrib_lost(shim.attrib);
 
-	if (lost != atomic_exchange(&said, lost))
+	if (lost != atomic_load_explicit(&said, memory_order_relaxed) &&
+	    lost != atomic_exchange(&said, lost))
 		log_cause(LOG_table_full, 0);
 }
 

@@ -4,7 +4,26 @@
 enum {
 	POINTERS_MAX = 64, /* jumps in one name */
 	RECORDS_MAX = 64,  /* records looked at in one answer */
+
+	/* of a name that is remembered */
+	MEMO_OCTETS = 96,
+	MEMO_LABELS = 8,
 };
+
+/*
+ * The question's name that a thread has hashed last. Most names come twice in a row: a client's query and the upstream's
+ * that it causes, an upstream's answer and the client's.
+ */
+struct memo {
+	struct sip_key key;
+	size_t octets; /* 0: nothing */
+	unsigned labels;
+	bool underscore;
+	uint8_t wire[MEMO_OCTETS];
+	uint64_t suffix[MEMO_LABELS];
+};
+
+static _Thread_local struct memo memo __attribute__((tls_model("initial-exec")));
 
 static uint16_t be16(const uint8_t *p)
 {
@@ -130,14 +149,58 @@ size_t dns_question_end(const uint8_t *msg, size_t len)
 	return at + 5;
 }
 
-bool dns_parse(const struct sip_key *key, const uint8_t *msg, size_t len, struct dns_message *out)
+static bool remembered(const struct sip_key *key, const uint8_t *msg, size_t len)
+{
+	return memo.octets && len >= DNS_HEADER_LEN + memo.octets + 4 &&
+	       memcmp(msg + DNS_HEADER_LEN, memo.wire, memo.octets) == 0 &&
+	       memo.key.k0 == key->k0 && memo.key.k1 == key->k1;
+}
+
+static void recall(struct dns_name *out)
+{
+	out->labels = memo.labels;
+	out->underscore = memo.underscore;
+	for (unsigned i = 0; i < memo.labels; i++)
+		out->suffix[i] = memo.suffix[i];
+}
+
+static void remember(const struct sip_key *key, const uint8_t *wire, size_t octets,
+		     const struct dns_name *name)
+{
+	if (octets > MEMO_OCTETS || name->labels > MEMO_LABELS)
+		return;
+	memo.key = *key;
+	memo.octets = octets;
+	memo.labels = name->labels;
+	memo.underscore = name->underscore;
+	memcpy(memo.wire, wire, octets);
+	for (unsigned i = 0; i < name->labels; i++)
+		memo.suffix[i] = name->suffix[i];
+}
+
+/* The question's name; *pos goes behind it, and there is room for type and class. */
+static bool read_question(const struct sip_key *key, const uint8_t *msg, size_t len, size_t *pos,
+			  struct dns_name *out)
 {
 	struct label_list labels;
+
+	if (remembered(key, msg, len)) {
+		recall(out);
+		*pos += memo.octets;
+		return true;
+	}
+	if (!walk_name(msg, len, pos, false, &labels) || *pos + 4 > len)
+		return false;
+	hash_labels(key, msg, &labels, out);
+	remember(key, msg + DNS_HEADER_LEN, *pos - DNS_HEADER_LEN, out);
+	return true;
+}
+
+bool dns_parse(const struct sip_key *key, const uint8_t *msg, size_t len, struct dns_message *out)
+{
 	size_t pos = DNS_HEADER_LEN;
 
-	if (!dns_is_standard(msg, len))
-		return false;
-	if (!walk_name(msg, len, &pos, false, &labels) || pos + 4 > len)
+	if (!dns_is_standard(msg, len) || !read_question(key, msg, len, &pos, &out->name))
 		return false;
 	out->wire = msg + DNS_HEADER_LEN;
 	out->id = be16(msg);
@@ -146,7 +209,6 @@ bool dns_parse(const struct sip_key *key, const uint8_t *msg, size_t len, struct
 	out->rcode = msg[3] & 0x0f;
 	out->qtype = be16(msg + pos);
 	out->question_end = pos + 4;
-	hash_labels(key, msg, &labels, &out->name);
 	return true;
 }
 

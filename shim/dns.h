@@ -69,7 +69,8 @@ static inline bool dns_is_standard(const uint8_t *msg, size_t len)
 }
 
 /**
- * Reads header and question of a standard query or its answer.
+ * Reads header and question of a standard query or its answer. Not to be called in a signal handler that may have
+ * interrupted it: each thread remembers the name that it read last.
  *
  * @return false where it is anything else: too short, another opcode than QUERY, not exactly one
  * question, a name that is compressed, too long or cut off

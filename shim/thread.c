@@ -30,10 +30,12 @@ uint32_t thread_now_ms(void)
 static void thread_ends(void *unused)
 {
 	(void)unused;
+	thread_self.busy = 1;
 	conntrack_thread_ends();
 	intakes_thread_ends(&thread_self);
 	tls_pending_thread_ends();
 	stats_thread_ends();
+	thread_self.busy = 0;
 }
 
 void thread_wants_end(void)

@@ -4,6 +4,8 @@
 
 #include "dns.h"
 
+#include <strings.h>
+
 static const struct sip_key key = {0x0706050403020100ULL, 0x0f0e0d0c0b0a0908ULL};
 
 /* Parses a copy that ends where its memory ends. */
@@ -122,6 +124,55 @@ static void hashes_need_the_key(void **state)
 	assert_true(dns_parse(&key, w.bytes, w.len, &x));
 	assert_true(dns_parse(&other, w.bytes, w.len, &y));
 	assert_true(dns_name_hash(&x.name) != dns_name_hash(&y.name));
+}
+
+#define LONG_LABEL "a-label-of-sixty-three-octets-the-longest-which-a-name-may-have"
+
+static struct dns_message parse_afresh(const char *name)
+{
+	parse_question("another.name.that.is.remembered", 1);
+	return parse_question(name, 1);
+}
+
+/* A name that was read last is not hashed again; nothing must come of it but that. */
+static void the_same_name_again(void **state)
+{
+	static const char *const names[] = {
+		"example.com",
+		"EXAMPLE.com",
+		"www.example.com",
+		"example.co",
+		".",
+		"_.example.com",
+		"a.b.c.d.e.f.g.h", /* as deep as is remembered */
+		"0.a.b.c.d.e.f.g.h",
+		LONG_LABEL "." LONG_LABEL,
+	};
+	struct sip_key other = {key.k0, key.k1 ^ 1};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(names); i++) {
+		static struct wire w;
+		struct dns_message first = parse_afresh(names[i]), m;
+
+		for (size_t j = 0; j < COUNT(names); j++) {
+			m = parse_question(names[i], 28);
+			assert_int_equal(m.qtype, 28);
+			assert_true(same_name(&m.name, &first.name));
+			assert_int_equal(m.name.underscore, first.name.underscore);
+			assert_int_equal(m.question_end, first.question_end);
+			struct dns_message between = parse_question(names[j], 1);
+
+			assert_int_equal(same_name(&between.name, &first.name),
+					 strcasecmp(names[i], names[j]) == 0);
+		}
+		wire_message(&w, 1, 0, names[i], 1);
+		assert_true(dns_parse(&key, w.bytes, w.len, &m));
+		for (size_t len = 0; len < w.len; len++)
+			assert_false(parse_bytes(w.bytes, len, &m));
+		assert_true(dns_parse(&other, w.bytes, w.len, &m));
+		assert_true(!m.name.labels || !same_name(&m.name, &first.name));
+	}
 }
 
 static void root(void **state)
@@ -711,6 +762,7 @@ int main(void)
 		cmocka_unit_test(case_is_folded),
 		cmocka_unit_test(suffixes),
 		cmocka_unit_test(hashes_need_the_key),
+		cmocka_unit_test(the_same_name_again),
 		cmocka_unit_test(root),
 		cmocka_unit_test(underscore),
 		cmocka_unit_test(longest_names),

@@ -29,12 +29,12 @@ def state(pid):
 
 
 def maps(pid, library):
-    """Whether the process has the library mapped."""
+    """Whether the process has the library mapped. In a chroot, the path there may have a folder before it."""
     try:
         text = pathlib.Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    return any(line.endswith(f" {library}") for line in text.splitlines())
+    return any(line.endswith(library) for line in text.splitlines())
 
 
 def status(path):

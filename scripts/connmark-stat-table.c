@@ -63,10 +63,35 @@ static uint64_t total_before(const struct program *before, const struct row *row
 	return 0;
 }
 
+/* As iptables and nft list it, and as conntrack does. */
+static int mark_text(char *text, size_t size, const struct row *row)
+{
+	if (row->other)
+		return snprintf(text, size, "other");
+	if (row->mark < 10)
+		return snprintf(text, size, "0x%" PRIx32, row->mark);
+	return snprintf(text, size, "0x%" PRIx32 " (%" PRIu32 ")", row->mark, row->mark);
+}
+
+/* The column of marks is as wide as the widest of them, at least 10. */
+static int mark_width(const struct program *p)
+{
+	char text[32];
+	int widest = 10;
+
+	for (size_t i = 0; i < p->rows; i++) {
+		int width = mark_text(text, sizeof(text), &p->row[i]);
+
+		if (width > widest)
+			widest = width;
+	}
+	return widest;
+}
+
 static void write_row(FILE *out, const struct program *p, const struct row *row, const char *name,
 		      const double *rate)
 {
-	fprintf(out, "  %10s %12" PRIu64, name, row->total);
+	fprintf(out, "  %s %12" PRIu64, name, row->total);
 	if (rate)
 		fprintf(out, " %10.1f", *rate);
 	for (unsigned i = 0; i < COLUMNS; i++)
@@ -76,9 +101,9 @@ static void write_row(FILE *out, const struct program *p, const struct row *row,
 	fputc('\n', out);
 }
 
-static void write_titles(FILE *out, bool rates)
+static void write_titles(FILE *out, int width, bool rates)
 {
-	fprintf(out, "  %10s %12s", "MARK", "QUERIES");
+	fprintf(out, "  %*s %12s", width, "MARK", "QUERIES");
 	if (rates)
 		fprintf(out, " %10s", "PER SECOND");
 	for (unsigned i = 0; i < COLUMNS; i++)
@@ -98,20 +123,23 @@ static int by_total(const void *a, const void *b)
 static void write_rows(FILE *out, struct program *p, const struct program *before, bool rates,
 		       double seconds)
 {
-	char name[16];
+	int width = mark_width(p);
+	char text[32], name[32];
 	double rate;
 
 	qsort(p->row, p->rows, sizeof(p->row[0]), by_total);
-	write_titles(out, rates);
+	write_titles(out, width, rates);
 	for (size_t i = 0; i < p->rows; i++) {
 		const struct row *row = &p->row[i];
 
-		snprintf(name, sizeof(name), row->other ? "other" : "0x%" PRIx32, row->mark);
+		mark_text(text, sizeof(text), row);
+		snprintf(name, sizeof(name), "%*s", width, text);
 		rate = before ? (double)(row->total - total_before(before, row)) / seconds : 0;
 		write_row(out, p, row, name, rates ? &rate : NULL);
 	}
 	rate = before ? (double)(p->total.total - before->total.total) / seconds : 0;
-	write_row(out, p, &p->total, "all", rates ? &rate : NULL);
+	snprintf(name, sizeof(name), "%*s", width, "all");
+	write_row(out, p, &p->total, name, rates ? &rate : NULL);
 }
 
 /* Names from a file that any service may have written: nothing of them may steer a terminal. */

@@ -6,12 +6,13 @@
 #
 # Uses `inside`, the command that enters the network namespace, and what process.bash found out.
 
-# The commands that make a rule, in the form that the machine already uses.
+# The commands that make a rule, in the form that the machine already uses. A rule that sets the packet's mark has to
+# stand before the one that saves it, where that is there already.
 rule_command() { # FORM ROLE FAMILY
 	local iptables=iptables
 	(($3 == 6)) && iptables=ip6tables
 	case $1.$2 in
-	iptables.set) echo "$iptables -t mangle -A PREROUTING -m mark --mark 0 -s CLIENT -j MARK --set-mark N" ;;
+	iptables.set) echo "$iptables -t mangle $(place_before_save "$iptables") -m mark --mark 0 -s CLIENT -j MARK --set-mark N" ;;
 	iptables.save-in) echo "$iptables -t mangle -A PREROUTING -j CONNMARK --save-mark" ;;
 	iptables.restore) echo "$iptables -t mangle -I PREROUTING -j CONNMARK --restore-mark" ;;
 	iptables.restore-behind) echo "$iptables -t mangle -A PREROUTING -j CONNMARK --restore-mark" ;;
@@ -32,6 +33,32 @@ rule_command() { # FORM ROLE FAMILY
 		esac
 		;;
 	esac
+}
+
+# Prints how a rule is put before PREROUTING's own one that saves, or at the end where there is none.
+place_before_save() { # IPTABLES
+	local place
+	place=$("${inside[@]}" "$1" -t mangle -S PREROUTING 2>/dev/null | grep '^-A' | grep -n -m 1 -e '--save-mark' | cut -d : -f 1)
+	if [[ $place ]]; then echo "-I PREROUTING $place"; else echo '-A PREROUTING'; fi
+}
+
+# Prints the command that takes away a rule of iptables, as rules_that has its family and text.
+iptables_without() { # FAMILY TEXT
+	local iptables=iptables
+	[[ $1 == 6 ]] && iptables=ip6tables
+	echo "$iptables ${2/ -A / -D }"
+}
+
+# ... and of nft, by the handle that it has now.
+nft_without() { # TEXT
+	local place=${1%%: *} rule=${1#*: } handle words
+	read -r -a words <<<"$place"
+	handle=$("${inside[@]}" nft -a list chain "${words[@]}" 2>/dev/null | grep -F -- "$rule # handle " | sed 's/.* //;q')
+	if [[ $handle ]]; then
+		echo "nft delete rule $place handle $handle"
+	else
+		echo "nft -a list chain $place shows its handle: nft delete rule $place handle HANDLE"
+	fi
 }
 
 check_tracking() {
@@ -71,8 +98,8 @@ check_rules() {
 
 # Rules that exempt DNS from tracking, or everything; those for other ports or for the loopback are nobody's business.
 check_notrack() {
-	local text port
-	while IFS=$'\t' read -r _ _ _ _ _ _ text; do
+	local family form text port without
+	while IFS=$'\t' read -r family _ _ _ _ form text; do
 		[[ $text == *'-i lo'* || $text == *'-o lo'* || $text == *'iifname "lo"'* || $text == *'oifname "lo"'* ]] && continue
 		if [[ $text == *port* ]]; then
 			for port in $ports; do
@@ -81,8 +108,10 @@ check_notrack() {
 			done
 			[[ $port ]] || continue
 		fi
+		if [[ $form == nft ]]; then without=$(nft_without "$text"); else without=$(iptables_without "$family" "$text"); fi
 		finding problem notrack "a rule keeps conntrack from seeing the clients: $text" \
-			'their flows have no entry, so no mark' 'remove that rule, or except DNS from it'
+			'their flows have no entry, so no mark' "$without
+(or except DNS from it)"
 	done < <(rules_that 4 'prerouting|output' notrack; rules_that 6 'prerouting|output' notrack | grep -v '^46')
 }
 
@@ -128,7 +157,7 @@ check_packet_marks() { # FAMILY FORM SETTING SAVE RESTORE
 				"$(rule_command "$form" save-in "$family")"
 		elif ((last_save < first_set)); then
 			finding problem rule-save "$name: $(text_of "$save") comes before the rule that sets the mark" \
-				"a client's first query has no mark in conntrack yet" 'put it behind that rule'
+				"a client's first query has no mark in conntrack yet" "$(behind_the_others "$form" "$family" "$save")"
 		else
 			finding ok rule-save "$name, $(form_of "$save"): $(text_of "$save")"
 		fi
@@ -150,6 +179,18 @@ check_packet_marks() { # FAMILY FORM SETTING SAVE RESTORE
 		else
 			finding ok rule-restore "$name, $(form_of "$restore"): $(text_of "$restore")"
 		fi
+	fi
+}
+
+# Prints what puts a rule behind all others: for a single one of PREROUTING itself, the commands.
+behind_the_others() { # FORM FAMILY RULES
+	local text
+	text=$(cut -f 7 <<<"$3")
+	if [[ $1 == iptables && $text == '-t mangle -A PREROUTING '* && $text != *$'\n'* ]]; then
+		iptables_without "$2" "$text"
+		rule_command iptables save-in "$2"
+	else
+		echo 'put it behind that rule'
 	fi
 }
 
@@ -245,6 +286,8 @@ check_upstream_flows() { # ALL MARKED MARKED-OF-CLIENTS
 	if (($1 == 0)); then
 		finding note upstream-flows 'conntrack has no entry of a flow to an upstream' \
 			'nothing was asked for two minutes, or all came from the cache' 'ask a new name from a client, and look again'
+	elif (($2 == 0)) && [[ ${own[CONNMARK_DRY_RUN]-} == yes ]]; then
+		finding note upstream-flows "none of the $1 flows to upstreams carries a mark: CONNMARK_DRY_RUN=yes"
 	elif (($2 == 0 && $3 > 0)); then
 		finding problem upstream-flows "none of the $1 flows to upstreams carries a mark" \
 			'the marks are lost in the resolver, or not saved in OUTPUT' 'see the other findings'

@@ -29,9 +29,11 @@ CFLAGS ?= -O2 -g
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
 	   -Wformat=2 -Wundef
 # The wrappers define what the fortified headers would define inline: off for the library alone, whose own buffers are
-# few and checked.
-STANDARD = -std=c11 -D_GNU_SOURCE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0 -fno-strict-aliasing
-LIBFLAGS = $(STANDARD) $(WARNINGS) $(CFLAGS) -fPIC -fvisibility=hidden -fstack-protector-strong -MMD -MP -DSHIM_VERSION='"$(VERSION)"'
+# few and checked. Behind CFLAGS, where a distribution turns them on.
+LANGUAGE = -std=c11 -D_GNU_SOURCE -fno-strict-aliasing
+UNFORTIFIED = -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0
+STANDARD = $(LANGUAGE) $(UNFORTIFIED)
+LIBFLAGS = $(LANGUAGE) $(WARNINGS) $(CFLAGS) $(UNFORTIFIED) -fPIC -fvisibility=hidden -fstack-protector-strong -MMD -MP -DSHIM_VERSION='"$(VERSION)"'
 HARDENED = -fPIE -fstack-protector-strong
 LIBLINK = -shared -pthread -Wl,-soname,libconnmarkshim.so -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,defs \
 	  -Wl,-Bsymbolic-functions
@@ -265,6 +267,8 @@ uninstall:
 DEB_TREE = build/deb/connmarkshim-$(VERSION)
 
 deb:
+	@command -v dpkg-buildpackage dh lintian >/dev/null || { \
+		echo 'make deb: dpkg-buildpackage, dh or lintian is not there; scripts/install-deps deb installs them' >&2; exit 1; }
 	rm -rf build/deb build/*.deb build/*.changes build/*.buildinfo
 	mkdir -p $(DEB_TREE)
 	tar -cf - --exclude=./build --exclude=./.git . | tar -xf - -C $(DEB_TREE)

@@ -134,7 +134,34 @@ completes() { # COMMAND WORD...
 	assert_output /etc/hostname
 }
 
+@test "a distribution's CFLAGS with fortified headers build the library without a warning" {
+	local tree=$BATS_TEST_TMPDIR/tree
+	cp -r "$CLEAN" "$tree"
+	quiet make -C "$tree" -j2 CFLAGS='-O2 -D_FORTIFY_SOURCE=2 -Werror' build/libconnmarkshim.so
+	run nm -D --undefined-only "$tree/build/libconnmarkshim.so"
+	refute_line --regexp '(recv|recvfrom|read)_chk'
+}
+
 # ---- Debian packages
+
+@test "install-deps deb names all that the packages are built with; make deb says what is missing" {
+	local stubs=$BATS_TEST_TMPDIR/stubs package
+	mkdir "$stubs"
+	# Nothing is installed here, and nobody may install.
+	printf '#!/bin/sh\nexit 1\n' >"$stubs/dpkg-query"
+	printf '#!/bin/sh\necho 1000\n' >"$stubs/id"
+	chmod 755 "$stubs"/*
+	PATH=$stubs:$PATH run "$REPO/scripts/install-deps" deb
+	assert_failure 1
+	assert_output --partial 'root is needed to install: '
+	for package in build-essential lintian $(sed -n 's/^Build-Depends: //p' "$REPO/debian/control" | sed 's/([^)]*)//g; s/<[^>]*>//g; s/,/ /g; s/-compat//'); do
+		[[ " ${output%%;*} " == *" $package "* ]] || fail "$package is not in: $output"
+	done
+
+	run env PATH="$stubs" /usr/bin/make -C "$CLEAN" deb
+	assert_failure
+	assert_output --partial 'is not there; scripts/install-deps deb installs them'
+}
 
 @test "make deb: builds in a clean clone, lintian finds neither errors nor warnings, the sources stay as they are" {
 	quiet make -C "$CLEAN" deb

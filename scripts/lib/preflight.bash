@@ -107,12 +107,25 @@ check_program() {
 	loader=$(elf_loader "$program")
 	[[ $loader ]] || refuse "$program" 'it is statically linked: no loader runs that could preload a library' \
 			'install or build it dynamically linked' || return
-	libc=glibc
-	[[ ${loader##*/} == ld-musl* ]] && libc=musl
+	libc=$(libc_of_program "$program")
 	[[ $libc == "$(libc_of_library)" ]] ||
-		refuse "$program" "it uses $libc, the library uses $(libc_of_library)" "build the library against $libc" || return
+		refuse "$program" "it uses $libc, the library uses $(libc_of_library)" \
+			"$(library_against "$libc")" || return
 	[[ -e $loader ]] ||
 		refuse "$program" "its loader $loader is not installed" 'install the C library that it was built for' || return
+}
+
+# Prints how to get a library for a C library.
+library_against() { # LIBC
+	if [[ $1 == musl ]]; then
+		echo 'build the library against musl (make musl) and name that one: --library build/musl/libconnmarkshim.so'
+	else
+		echo 'name with --library one that was built against glibc (make)'
+	fi
+}
+
+libc_of_program() { # FILE
+	if [[ $(elf_loader "$1") == */ld-musl* ]]; then echo musl; else echo glibc; fi
 }
 
 # The loader's own word on whether it takes the library. It knows of everything that makes an exec secure (AT_SECURE:
@@ -196,6 +209,9 @@ check_variables() {
 	local complaints status
 	if [[ $(elf_identity /bin/true) != "$(elf_identity "$library")" ]]; then
 		warn "$library" 'it is for another machine than /bin/true: the CONNMARK_ variables were not checked'
+		return
+	elif [[ $(libc_of_program /bin/true) != "$(libc_of_library)" ]]; then
+		warn "$library" 'it is for another C library than /bin/true: the CONNMARK_ variables were not checked'
 		return
 	fi
 	complaints=$(env -i -- "${environment[@]}" LD_PRELOAD="$library" /bin/true </dev/null 2>&1)

@@ -157,6 +157,26 @@ forwards() {
 	assert_output --partial 'it uses glibc, the library uses musl'
 }
 
+@test "connmark-run: musl's library and musl's program go together" {
+	local program=$BATS_TEST_TMPDIR/pause pid
+	echo '#include <unistd.h>
+int main(void) { pause(); return 0; }' >"$program.c"
+	musl-gcc -o "$program" "$program.c"
+	run "$REPO/scripts/connmark-run" --library "$REPO/build/libconnmarkshim.so" "$program"
+	assert_failure 2
+	assert_output --partial '(make musl) and name that one: --library build/musl/libconnmarkshim.so'
+	run "$REPO/scripts/connmark-run" --library "$SHIM" --check "$program"
+	assert_success
+	assert_output --partial 'for another C library than /bin/true: the CONNMARK_ variables were not checked'
+	CONNMARK_STATS=off "$REPO/scripts/connmark-run" --library "$SHIM" "$program" 3>&- 2>/dev/null &
+	pid=$!
+	until grep -qs "$SHIM" "/proc/$pid/maps"; do
+		kill -0 "$pid" || fail 'it ended'
+		sleep 0.05
+	done
+	kill "$pid"
+}
+
 @test "NO_CONNTRACK=1 leaves conntrack out for glibc too" {
 	local tree=$BATS_TEST_TMPDIR/tree
 	mkdir "$tree"

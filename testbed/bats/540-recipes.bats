@@ -217,6 +217,51 @@ flows_out() {
 	refute_output --partial 'mark=137 '
 }
 
+# readme FORM: the rules of README.md as they stand there
+readme() {
+	case $1 in
+	iptables) sed -n 's/^    \(iptables -t mangle .*\)/\1/p' "$REPO/README.md" ;;
+	nft) sed -n '/^    table inet connmark/,/^    }/p' "$REPO/README.md" ;;
+	esac
+}
+
+@test "the rules of the README and of connmarkshim(7): an unmarked query by a marked one's port takes the mark off its entry alone" {
+	local form rules=$BATS_TEST_TMPDIR/rules load
+	assert_equal "$(readme iptables | wc -l)" 5
+	for form in iptables nft; do
+		load=(bash -eu "$rules") && [ "$form" = iptables ] || load=(nft -f "$rules")
+		# Without the rule for unmarked queries the old mark stays: the port is always the same one.
+		stage --no-rules --resolver dnsmasq-one-port --shim "$SHIM"
+		readme "$form" | grep -v 'ctdir\|ct direction' >"$rules"
+		in_resolver "${load[@]}"
+		ask_as 137 5
+		assert_equal "$(flows_out)" '1 mark=137'
+		ask_as 140 5
+		assert_equal "$(flows_out)" '1 mark=137'
+		in_resolver nft flush ruleset
+
+		readme "$form" >"$rules"
+		in_resolver "${load[@]}"
+		in_resolver conntrack -F 2>/dev/null
+		ask_as 137 5
+		assert_equal "$answered $(flows_out)" '5 1 mark=137'
+		ask_as 140 5
+		assert_equal "$answered $(flows_out)" '5 1 mark=0'
+		# The clients' own entries keep their marks, with their answers, over TCP as well.
+		ip netns exec "$client_ns" dig @192.168.111.1 -b 192.168.111.137 +tcp +tries=1 "tcp-$form.shim.example.net" A >/dev/null
+		run in_resolver conntrack -L --src 192.168.111.137
+		assert_output --partial tcp
+		assert_equal "$(grep -c ' mark=137 ' <<<"$output")" "$(grep -c 'src=192.168.111.137' <<<"$output")"
+		stage_down
+	done
+	# The manual has the same rules, for any client.
+	run bash -c 'sed "s/-s CLIENT/-s 192.168.111.137/; s/saddr CLIENT/saddr 192.168.111.137/; s/mark N$/mark 137/; s/ set N$/ set 137/" \
+		"$1" | sed -e ":a" -e "/\\\\e$/N; s/ *\\\\e\\n */ /; ta"' - "$REPO/man/connmarkshim.7"
+	while IFS= read -r line; do
+		assert_line "${line#    }"
+	done < <(readme iptables; readme nft)
+}
+
 # What Docker leaves to a container that asks for nothing (its seccomp profile and file systems aside).
 docker_default=chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap,net_bind_service,net_raw,sys_chroot,mknod,audit_write,setfcap
 

@@ -51,7 +51,7 @@ static int probe(void)
 
 static void say(enum config_source source, int error)
 {
-	char text[160], why[96] = "";
+	char text[176], why[96] = "";
 	bool packet = source == SOURCE_PACKET;
 
 	if (error)

@@ -352,6 +352,23 @@ less() {
 	assert_line 'env LD_PRELOAD=/usr/lib/libconnmarkshim.so CONNMARK_MASK=0xff CONNMARK_LOG=syslog'
 }
 
+@test "OpenWrt: the package's compiler and flags, put in by GNU make as its build system does, build the library" {
+	local package=$BATS_TEST_TMPDIR/package tree=$BATS_TEST_TMPDIR/tree
+	mkdir "$tree"
+	cp -r "$REPO/Makefile" "$REPO/shim" "$REPO/scripts" "$tree/"
+	# What the build system's files define, as far as the recipe asks for it; its flags as OpenWrt's hardening has them.
+	{
+		# shellcheck disable=SC2016 # expanded by make
+		printf '%s\n' "PKG_BUILD_DIR := $tree" 'TARGET_CC := gcc' 'TARGET_CFLAGS = -Os -Wformat -Werror=format-security -D_FORTIFY_SOURCE=1 -Werror' \
+			'TARGET_CPPFLAGS := -I/usr/include' 'TARGET_LDFLAGS := -znow -zrelro' "INSTALL_DIR := install -d -m0755" \
+			"INSTALL_BIN := install -m0755" 'define BuildPackage' 'all:' '	$(call Build/Compile)' '	$(call Package/$(1)/install,$(DEST))' endef
+		"$REPO/testbed/recipes/extract" openwrt | grep -v '^include'
+	} >"$package"
+	run timeout 200 make -f "$package" DEST="$BATS_TEST_TMPDIR/image" all
+	assert_success
+	assert [ -x "$BATS_TEST_TMPDIR/image/usr/lib/libconnmarkshim.so" ]
+}
+
 @test "the manual has no recipe that is not tried here" {
 	local recipe
 	run sed -n 's/^\.\\" begin \([a-z0-9]*\) .*/\1/p' "$REPO/man/connmark-recipes.7"

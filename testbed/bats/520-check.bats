@@ -93,8 +93,13 @@ remedy_of() {
 	assert_output --partial 'there is no such process'
 	run "$REPO/scripts/connmark-check" unbound --pid 1
 	assert_failure 64
+	# as --pid $(pidof RESOLVER) has it where none runs, and where several do
 	run "$REPO/scripts/connmark-check" --pid
 	assert_failure 64
+	assert_output --partial '--pid: a value is missing: does the resolver run?'
+	run "$REPO/scripts/connmark-check" --pid 1 2
+	assert_failure 64
+	assert_output --partial '2: one process at a time'
 }
 
 # ---- programs

@@ -262,6 +262,22 @@ readme() {
 	done < <(readme iptables; readme nft)
 }
 
+@test "every variable that the library knows is in the README's table, in the manual, and an option of connmark-run" {
+	local name names
+	# The library names them all where it meets one that it does not know.
+	names=$(CONNMARK_NONE=1 LD_PRELOAD=$SHIM /bin/true 2>&1 | grep -o 'CONNMARK_[A-Z_]*' | grep -vx CONNMARK_NONE | sort -u)
+	[ "$(wc -l <<<"$names")" -ge 13 ]
+	run "$REPO/scripts/connmark-run" --help
+	for name in $names; do
+		grep -q "^| \`$name\` | " "$REPO/README.md" || fail "$name is not in README.md's table"
+		grep -qx "\.It Ev $name" "$REPO/man/connmarkshim.7" || fail "$name is not in connmarkshim(7)"
+		assert_output --regexp "[(]${name}[=)]"
+	done
+	# ... and no others.
+	# shellcheck disable=SC2016 # the backquotes are the README's
+	assert_equal "$(sed -n 's/^| `\(CONNMARK_[A-Z_]*\)` |.*/\1/p' "$REPO/README.md" | sort)" "$names"
+}
+
 # What Docker leaves to a container that asks for nothing (its seccomp profile and file systems aside).
 docker_default=chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap,net_bind_service,net_raw,sys_chroot,mknod,audit_write,setfcap
 

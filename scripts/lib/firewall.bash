@@ -52,6 +52,8 @@ iptables_roles() { # FAMILY
 	awk -v family="$1" '
 		function role_of(rule) {
 			if (rule ~ /-j CONNMARK .*--restore-mark/) return "restore"
+			# Of packets without a mark nothing is saved: such a rule takes a mark off.
+			if (rule ~ / -m mark --mark 0x0[ \/].*--save-mark/) return ""
 			if (rule ~ /-j CONNMARK .*--save-mark/) return "save"
 			if (rule ~ /-j NOTRACK/ || rule ~ /-j CT .*--notrack/) return "notrack"
 			if (rule ~ /-j CT .*--zone/) return "zone"

@@ -297,6 +297,9 @@ assert json.load(sys.stdin.buffer)["findings"][0]["target"].endswith("caf\u00e9"
 	in_resolver iptables -t mangle -F
 	in_resolver iptables -t mangle -A PREROUTING -m mark --mark 0 -s 192.168.111.137 -j MARK --set-mark 137
 	in_resolver iptables -t mangle -A PREROUTING -j CONNMARK --save-mark
+	# This one does not stand for the one that saves marks.
+	in_resolver iptables -t mangle -A OUTPUT -p udp --dport 53 -m mark --mark 0 -m conntrack --ctdir ORIGINAL \
+		-j CONNMARK --save-mark
 	in_resolver ip6tables-restore <<-'END'
 		*mangle
 		-A PREROUTING -j CONNMARK --restore-mark

@@ -118,7 +118,7 @@ build/tsan/f_race: testbed/programs/f_race.c build/tsan/libconnmarkshim.so
 # ---- little programs that the integration tests run under the shim --------------------------------------------------
 
 # Libraries: between ours and the C library, or loaded by a program.
-BESIDES = behind early faulty plugin
+BESIDES = behind early faulty plugin records
 PROGRAMS = $(filter-out $(BESIDES), $(notdir $(basename $(wildcard testbed/programs/*.c))))
 
 build/programs/%: testbed/programs/%.c | build/programs

@@ -21,7 +21,7 @@ void stream_reset(struct stream *s, const struct stream_store *store)
 /* A TLS record of a handshake: type 22, version 3.x (RFC 8446, section 5.1), read as a length and an ID. */
 static bool is_tls(uint16_t length, const uint8_t *head)
 {
-	return length == 0x1603 && head[0] <= 4;
+	return length == (TLS_HANDSHAKE << 8 | 3) && head[0] <= 4;
 }
 
 /*
@@ -144,5 +144,75 @@ void stream_walk(struct stream *s, const struct iovec *iov, size_t count, size_t
 			s->length = s->seen = 0;
 			start = pos;
 		}
+	}
+}
+
+/* ---- TLS ---- */
+
+enum { RECORD_HEAD = 5 }; /* type, version in two bytes, length in two */
+
+bool stream_is_tls(const struct stream *s, const struct iovec *iov, size_t count)
+{
+	uint8_t head[3];
+
+	if (s->tls || s->alien || s->synced || s->length_bytes)
+		return s->tls;
+	return iov_gather(iov, count, 0, head, sizeof(head)) == sizeof(head) &&
+	       is_tls((uint16_t)(head[0] << 8 | head[1]), head + 2);
+}
+
+/* One byte of a record's header. What does not look like one ends the following. */
+static void feed_record_head(struct stream *s, uint8_t byte)
+{
+	bool good = true;
+
+	if (s->length_bytes == 0) {
+		good = byte >= TLS_CHANGE_CIPHER && byte < TLS_TYPES_END;
+		s->synced = s->tls == TLS_CHANGE_CIPHER;
+		s->tls = byte;
+	} else if (s->length_bytes == 1) {
+		good = byte == 3;
+	} else if (s->length_bytes > 2) {
+		s->length = (uint16_t)(s->length << 8 | byte);
+	}
+	s->length_bytes++;
+	if (!good)
+		s->tls = 0;
+}
+
+static void next_record(struct stream *s)
+{
+	s->length_bytes = 0;
+	s->length = s->seen = 0;
+}
+
+void stream_records(struct stream *s, const struct iovec *iov, size_t count, size_t limit,
+		    stream_record_fn *fn, void *ctx)
+{
+	size_t start = 0;
+
+	if (!s->alien)
+		s->tls = TLS_HANDSHAKE;
+	s->alien = true;
+	for (size_t pos = 0; pos < limit && s->tls;) {
+		uint8_t byte;
+
+		if (s->length_bytes == RECORD_HEAD) {
+			size_t n = least(limit - pos, (size_t)s->length - s->seen);
+
+			s->seen = (uint16_t)(s->seen + n);
+			pos += n;
+			if (s->seen == s->length)
+				next_record(s);
+			continue;
+		}
+		if (!s->length_bytes)
+			start = pos;
+		if (!iov_gather(iov, count, pos++, &byte, 1))
+			return;
+		feed_record_head(s, byte);
+		if (s->length_bytes == RECORD_HEAD && fn &&
+		    !fn(ctx, s->synced ? TLS_HANDSHAKE : s->tls, s->length, start))
+			return;
 	}
 }

@@ -17,8 +17,9 @@ enum { STREAM_HELD_MAX = 4096 }; /* of a message that comes in pieces, as much i
 /* One direction of one connection. All zero: at its start. */
 struct stream {
 	uint8_t length_bytes; /* of the length, how many have been seen */
-	bool synced;	      /* a plausible message has been seen */
-	bool alien;	      /* this is something else than DNS: left alone from here on */
+	bool synced; /* a plausible message has been seen; TLS: the cipher has just changed */
+	bool alien;  /* this is something else than DNS: left alone from here on */
+	uint8_t tls; /* ... TLS, whose records are followed: the type of the latest; 0: it is not */
 	uint16_t length, seen;
 	uint8_t *held; /* the message so far, where it comes in pieces */
 };
@@ -56,6 +57,25 @@ typedef bool stream_start_fn(void *ctx, const uint8_t *head, size_t have, size_t
  */
 void stream_walk(struct stream *s, const struct iovec *iov, size_t count, size_t limit,
 		 stream_start_fn *fn, void *ctx);
+
+/* Types of TLS records (RFC 8446, section 5.1). */
+enum { TLS_CHANGE_CIPHER = 20, TLS_HANDSHAKE = 22, TLS_APPLICATION = 23, TLS_TYPES_END = 25 };
+
+/** Is this TLS: has it begun so, or does it begin with these bytes? */
+bool stream_is_tls(const struct stream *s, const struct iovec *iov, size_t count);
+
+/**
+ * Receives a TLS record's start in bytes that are about to be written.
+ *
+ * @param type    of handshakes also where it says that it is application data (TLS 1.3: what follows a change of cipher)
+ * @param offset  where its header begins in them; 0 where that was written before
+ * @return false to stop
+ */
+typedef bool stream_record_fn(void *ctx, uint8_t type, uint16_t length, size_t offset);
+
+/** As stream_walk, along the records of a stream that is TLS. */
+void stream_records(struct stream *s, const struct iovec *iov, size_t count, size_t limit,
+		    stream_record_fn *fn, void *ctx);
 
 /** Gives back what is held, and starts anew. */
 void stream_reset(struct stream *s, const struct stream_store *store);

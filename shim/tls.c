@@ -136,7 +136,7 @@ bool tls_before_write(const void *session, const void *buf, size_t len)
 	bool pending = t && t->plain;
 
 	if (t)
-		tls_pending_begin(t);
+		tls_pending_begin(t, session, len);
 	bool whole = each_message(t, &text, buf, len, t ? written : written_undecided);
 	bool stay = stays(t, &text, whole);
 
@@ -161,7 +161,7 @@ void tls_after_write(int fd, bool taken)
 		return;
 	tls_pending_end(taken);
 	if (t->plain_used)
-		tls_pending_left(t);
+		tls_pending_left(t, true);
 	t->plain_held = false;
 	if (fd >= 0 || t->plain_used)
 		t->plain = false;

@@ -37,6 +37,8 @@ struct outgoing {
 	bool decided; /* `whole` is what these bytes must bear; else: what the connection bears */
 	bool queries; /* at least one upstream query begins here */
 	bool plain;   /* ... as was seen in the clear before it was encrypted */
+	bool tls;     /* whose records are followed ... */
+	struct tls_walk walk; /* ... and these are queries' that were seen in the clear */
 	bool headless; /* of the message that begins here the length has left before, or a part of it */
 	bool withheld; /* all before `limit` must not leave, and the program not know (withhold.h) */
 	bool ends;     /* the connection has to end, for what must not leave cannot be left out */
@@ -139,6 +141,62 @@ static uint32_t mark_of_unread(struct outgoing *out)
 			  : decide_connection(out->t, fd_flags(out->st) & FD_TLS, NULL);
 }
 
+/*
+ * A record that is written after the call that encrypted it: of application data nobody may guess, of what the
+ * connection needs anybody who waits may be charged.
+ */
+static uint32_t mark_of_record(struct outgoing *out, uint8_t type, size_t length,
+			       struct tls_walk *walk)
+{
+	uint32_t mark;
+
+	if (type != TLS_APPLICATION)
+		return decide_connection(out->t, fd_flags(out->st) & FD_TLS, NULL);
+	if (tls_pending_whose(walk, out->fd, fd_gen(out->st), length, &mark))
+		return mark;
+	out->plain = out->t->plain;
+	return out->plain ? out->t->plain_mark : decide_connection(out->t, false, NULL);
+}
+
+static bool record_starts(void *ctx, uint8_t type, uint16_t length, size_t offset)
+{
+	struct outgoing *out = ctx;
+	struct tls_walk walk = out->walk;
+
+	if (!decide_from(out, offset, mark_of_record(out, type, length, &walk)))
+		return false;
+	out->walk = walk;
+	return true;
+}
+
+/* What a TLS library writes amid a call for data is what it has been given, or what it could not write before. */
+static uint32_t mark_of_call(struct outgoing *out, const struct iovec *iov, size_t count)
+{
+	uint8_t start[TLS_RECORD_START];
+	uint32_t mark = mark_of_unread(out), before;
+
+	tls_pending_writes_by(out->fd, fd_gen(out->st));
+	if (iov_gather(iov, count, 0, start, sizeof(start)) == sizeof(start) &&
+	    tls_pending_again(out->fd, fd_gen(out->st), start, &before))
+		return before;
+	return mark;
+}
+
+static void look_ahead_tls(struct outgoing *out, struct stream *ahead, const struct iovec *iov,
+			   size_t count, size_t total)
+{
+	bool held = out->t->plain && out->t->plain_held;
+
+	if (held && ahead->length_bytes) /* the rest of a record */
+		out->plain = true;
+	else if (held)
+		decide_from(out, 0, mark_of_call(out, iov, count));
+	else if (out->t->plain_withheld)
+		decide_from(out, 0, mark_of_unread(out));
+	else
+		stream_records(ahead, iov, count, total, record_starts, out);
+}
+
 static void look_ahead(struct outgoing *out, const struct iovec *iov, size_t count, size_t total)
 {
 	fd_lock_streams(out->st, out->fd);
@@ -146,12 +204,17 @@ static void look_ahead(struct outgoing *out, const struct iovec *iov, size_t cou
 
 	fd_unlock_streams(out->fd);
 	bool goes_on = ahead.seen > 0 && !ahead.alien;
+	bool ours = fd_flags(out->st) & FD_SENT;
 
 	out->headless = ahead.length_bytes && !goes_on;
-
+	out->tls = stream_is_tls(&ahead, iov, count);
+	if (out->tls && ours) {
+		look_ahead_tls(out, &ahead, iov, count, total);
+		return;
+	}
 	stream_walk(&ahead, iov, count, total, message_starts, out);
-	/* no message begins here, and none goes on: a length alone, TLS, or whatever it is, on a connection upstream */
-	if (!out->queries && !goes_on && fd_flags(out->st) & FD_SENT)
+	/* no message begins here, and none goes on: a length alone, or whatever it is, on a connection upstream */
+	if (!out->queries && !goes_on && ours)
 		decide_from(out, 0, mark_of_unread(out));
 }
 
@@ -344,7 +407,7 @@ static bool must_withhold(const struct outgoing *out, enum marking marking)
 	bool failed = marking == MARK_FAILED || marking == MARK_STALE;
 
 	return out->withheld || out->ends ||
-	       (failed && (out->queries || out->plain) && withhold_applies());
+	       (failed && (out->queries || out->plain || out->walk.queries) && withhold_applies());
 }
 
 static void begin(struct outgoing *out, struct thread *t, size_t total)
@@ -367,7 +430,7 @@ static bool settle(struct outgoing *out, const struct iovec *iov, size_t count, 
 		       : shim.config.stream == STREAM_FIRST ? SENT_FIRST
 							    : SENT_CONFLICT;
 	if (must_withhold(out, marking)) {
-		out->ends |= out->plain;
+		out->ends |= out->plain || out->walk.queries;
 		return withhold_first(out, iov, count, total, flags);
 	}
 	if (marking != MARK_STALE)
@@ -421,6 +484,42 @@ static bool message_left(void *ctx, const uint8_t *head, size_t have, size_t off
 	return true;
 }
 
+/* The bytes that the cleartext was for are on their way. */
+static void plain_left(struct outgoing *out)
+{
+	struct thread *t = out->t;
+
+	plain_done(t);
+	t->plain_fd = out->fd;
+	t->plain_borne = mark_now(out->fd, out->st);
+	t->plain_refused = out->instead == SENT_REFUSED;
+	if (!t->plain_held)
+		tls_pending_left(t, false);
+}
+
+static bool record_left(void *ctx, uint8_t type, uint16_t length, size_t offset)
+{
+	struct outgoing *out = ctx;
+	uint32_t mark;
+
+	(void)offset;
+	if (type == TLS_APPLICATION)
+		tls_pending_whose(&out->walk, out->fd, fd_gen(out->st), length, &mark);
+	return true;
+}
+
+static void records_left(struct outgoing *out, const struct iovec *iov, size_t count, size_t n)
+{
+	fd_lock_streams(out->st, out->fd);
+	struct stream tx = out->st->tx;
+
+	fd_unlock_streams(out->fd);
+	out->walk = (struct tls_walk){0};
+	stream_records(&tx, iov, count, n, record_left, out);
+	tls_pending_records_left(&out->walk, out->fd, fd_gen(out->st), mark_now(out->fd, out->st),
+				 out->instead);
+}
+
 /* The bytes that the kernel took: the state moves on. */
 static void left(struct outgoing *out, const struct iovec *iov, size_t count, ssize_t n)
 {
@@ -429,18 +528,32 @@ static void left(struct outgoing *out, const struct iovec *iov, size_t count, ss
 	out->t = n > 0 ? thread_enter() : NULL;
 	if (!out->t)
 		return;
-	if (out->plain) { /* the bytes that it was for are on their way */
-		plain_done(out->t);
-		out->t->plain_fd = out->fd;
-		out->t->plain_borne = mark_now(out->fd, out->st);
-		out->t->plain_refused = out->instead == SENT_REFUSED;
-		if (!out->t->plain_held)
-			tls_pending_left(out->t);
-	}
+	if (out->plain)
+		plain_left(out);
+	if (out->walk.queries)
+		records_left(out, iov, count, (size_t)n);
 	each_begun(out, iov, count, (size_t)n, query_left);
 	fd_lock_streams(out->st, out->fd);
-	stream_walk(&out->st->tx, iov, count, (size_t)n, message_left, out);
+	if (out->tls)
+		stream_records(&out->st->tx, iov, count, (size_t)n, NULL, NULL);
+	else
+		stream_walk(&out->st->tx, iov, count, (size_t)n, message_left, out);
 	fd_unlock_streams(out->fd);
+	thread_leave(out->t);
+	errno = saved;
+}
+
+/* Nothing of it was taken for now. */
+static void refused(struct outgoing *out, const struct iovec *iov, size_t count)
+{
+	uint8_t start[TLS_RECORD_START];
+	int saved = errno;
+
+	out->t = errno == EAGAIN && out->tls && out->plain && out->decided ? thread_enter() : NULL;
+	if (!out->t)
+		return;
+	if (iov_gather(iov, count, 0, start, sizeof(start)) == sizeof(start))
+		tls_pending_refused(out->fd, fd_gen(out->st), start, out->whole);
 	thread_leave(out->t);
 	errno = saved;
 }
@@ -509,12 +622,16 @@ ssize_t tx_stream(int fd, struct fd_state *st, const struct msghdr *app, int fla
 	      (FD_SENT | FD_ACCEPTED))) /* made by TCP Fast Open: there was no connect */
 		fd_set_flags(st, FD_SENT | (tx_is_tls_port(app->msg_name, app->msg_namelen) ? FD_TLS
 											    : 0));
-	if (!prepare(&out, app->msg_iov, app->msg_iovlen, total, flags))
+	if (!prepare(&out, app->msg_iov, app->msg_iovlen, total, flags)) {
+		refused(&out, app->msg_iov, app->msg_iovlen);
 		return -1;
+	}
 	if (out.withheld || out.limit < total)
 		return send_parts(&out, app, flags, total);
 	ssize_t n = plain(ctx);
 
+	if (n < 0)
+		refused(&out, app->msg_iov, app->msg_iovlen);
 	left(&out, app->msg_iov, app->msg_iovlen, n);
 	return n;
 }

@@ -107,10 +107,12 @@ DROP='-A OUTPUT -p udp --dport 5301 -m mark --mark 2 -j DROP'
 	assert_line 'lseek(fd, 0, SEEK_END) = 31'
 }
 
-# counting: a rule for each name and mark; the names are those in m_tail.c
+TAIL=(start-of-one whole-of-two batch-of-one batch-of-two batch-of-three) # in m_tail.c
+
+# counting NAME...: a rule for each name and mark
 counting() {
 	local name mark
-	for name in start-of-one whole-of-two batch-of-one batch-of-two batch-of-three; do
+	for name in "$@"; do
 		for mark in 0 1 2 3; do
 			echo "-t mangle -A OUTPUT -p tcp --dport 5301 -m string --algo bm --string $name" \
 				"-m mark --mark $mark -m comment --comment $name:$mark"
@@ -127,7 +129,7 @@ only() {
 }
 
 @test "TCP: the end of one client's query and another's in one write leave apart" {
-	RULES=$(counting) marked m_tail
+	RULES=$(counting "${TAIL[@]}") marked m_tail
 	only start-of-one 1
 	only whole-of-two 2
 	only batch-of-one 1
@@ -136,10 +138,27 @@ only() {
 }
 
 @test "bare, they leave together and unmarked" {
-	RULES=$(counting) bare m_tail
+	RULES=$(counting "${TAIL[@]}") bare m_tail
 	only start-of-one 0
 	only whole-of-two 0
 	only batch-of-three 0
+}
+
+TLS=(alone-of-one pair-of-two pair-of-three half-of-one rest-of-two other-of-two first-of-three joined-of-one
+	joined-of-two last-of-one) # in m_tls.c
+
+@test "TLS: records that are written later bear their own queries' marks" {
+	RULES=$(counting "${TLS[@]}") SHIM=$SHIM:$REPO/build/programs/records.so marked m_tls
+	only alone-of-one 1
+	only pair-of-two 2
+	only pair-of-three 3
+	only half-of-one 1
+	only rest-of-two 2
+	only other-of-two 2
+	only first-of-three 3
+	only joined-of-one 0 # one record, which cannot have two marks
+	only joined-of-two 0
+	only last-of-one 1
 }
 
 @test "a thread that lost the capability does not send with another client's mark" {

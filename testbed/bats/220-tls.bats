@@ -36,3 +36,17 @@ setup() {
 		shimmed "$resolver" --upstream-proto tls --queries 300 --in-flight 16
 	done
 }
+
+@test "records that the resolver writes in a later turn bear their own query's mark" {
+	local resolver
+	for resolver in kresd kresd-two; do
+		shimmed "$resolver" --upstream-proto tls --directives rnd50
+	done
+}
+
+@test "smartdns puts many queries into one record: those are nobody's, and none is another client's" {
+	cell --resolver smartdns --shim "$SHIM" --upstream-proto tls --directives rnd50 --queries 1000
+	assert_field 'runs[0]["witness"]["wrong"]' 0
+	assert_field 'runs[0]["witness"]["right"] > 900' True
+	assert_field 'runs[0]["clients"]["answered"]' 1000
+}

@@ -836,6 +836,162 @@ static void walk_alien(void **state)
 	assert_int_equal(d.count, 0);
 }
 
+/* ---- TLS records ---- */
+
+struct records {
+	unsigned count, most; /* stops after that many */
+	uint8_t type[8];
+	uint16_t length[8];
+	size_t offset[8];
+};
+
+static bool record(void *ctx, uint8_t type, uint16_t length, size_t offset)
+{
+	struct records *r = ctx;
+
+	assert_true(r->count < 8);
+	r->type[r->count] = type;
+	r->length[r->count] = length;
+	r->offset[r->count++] = offset;
+	return !r->most || r->count < r->most;
+}
+
+static void append_record(struct bytes *b, uint8_t type, uint16_t length)
+{
+	const uint8_t head[5] = {type, 3, 3, (uint8_t)(length >> 8), (uint8_t)length};
+	static const uint8_t body[300];
+
+	append(b, head, sizeof(head));
+	append(b, body, length);
+}
+
+/* A handshake of TLS 1.3, then two records of data. */
+static void append_session(struct bytes *b)
+{
+	append_record(b, 22, 200);
+	append_record(b, 20, 1);
+	append_record(b, 23, 69); /* says that it is data, and finishes the handshake */
+	append_record(b, 23, 147);
+	append_record(b, 23, 60);
+}
+
+static const struct records whole = {
+	.count = 5,
+	.type = {22, 20, 22, 23, 23},
+	.length = {200, 1, 69, 147, 60},
+	.offset = {0, 205, 211, 285, 437},
+};
+
+static void records_in_one(void **state)
+{
+	static struct bytes b;
+	struct stream s = {0};
+	struct records r = {0};
+	(void)state;
+
+	b.len = 0;
+	append_session(&b);
+	const struct iovec one = {b.at, b.len};
+
+	assert_true(stream_is_tls(&s, &one, 1));
+	stream_records(&s, &one, 1, b.len, record, &r);
+	assert_memory_equal(&r, &whole, sizeof(r));
+	assert_true(s.alien); /* it is no DNS */
+	assert_true(stream_is_tls(&s, &one, 1));
+	assert_int_equal(s.length_bytes, 0);
+}
+
+/* However it is cut, each record is seen once, where its header is complete. */
+static void records_in_two_writes(void **state)
+{
+	static struct bytes b;
+	(void)state;
+
+	b.len = 0;
+	append_session(&b);
+	for (size_t cut = 3; cut < b.len; cut++) {
+		const struct iovec first = {b.at, cut}, rest = {b.at + cut, b.len - cut};
+		struct stream s = {0};
+		struct records r = {0};
+
+		assert_true(stream_is_tls(&s, &first, 1));
+		stream_records(&s, &first, 1, cut, record, &r);
+		unsigned before = r.count;
+
+		stream_records(&s, &rest, 1, rest.iov_len, record, &r);
+		assert_int_equal(r.count, 5);
+		assert_memory_equal(r.type, whole.type, 5);
+		for (unsigned i = 0; i < 5; i++) {
+			size_t at = whole.offset[i];
+
+			assert_int_equal(r.length[i], whole.length[i]);
+			if (i < before)
+				assert_int_equal(r.offset[i], at);
+			else
+				assert_int_equal(r.offset[i], at < cut ? 0 : at - cut);
+		}
+	}
+}
+
+static void records_stop_and_go_on(void **state)
+{
+	static struct bytes b;
+	struct stream s = {0}, ahead;
+	struct records r = {.most = 4};
+	(void)state;
+
+	b.len = 0;
+	append_session(&b);
+	const struct iovec one = {b.at, b.len};
+
+	ahead = s;
+	stream_records(&ahead, &one, 1, b.len, record, &r);
+	assert_int_equal(r.count, 4);
+	stream_records(&s, &one, 1, whole.offset[3], NULL, NULL); /* only the state moves */
+	r = (struct records){0};
+	const struct iovec rest = {b.at + whole.offset[3], b.len - whole.offset[3]};
+
+	stream_records(&s, &rest, 1, rest.iov_len, record, &r);
+	assert_int_equal(r.count, 2);
+	assert_int_equal(r.type[0], 23);
+}
+
+/* What is no record any more is not taken for one later either. */
+static void records_end(void **state)
+{
+	static struct bytes b;
+	(void)state;
+
+	for (int kind = 0; kind < 2; kind++) {
+		struct stream s = {0};
+		struct records r = {0};
+
+		b.len = 0;
+		append_record(&b, 22, 10);
+		append_record(&b, kind ? 23 : 25, 10);
+		b.at[16] = kind ? 2 : 3; /* its version */
+		append_record(&b, 23, 10);
+		const struct iovec one = {b.at, b.len};
+
+		stream_records(&s, &one, 1, b.len, record, &r);
+		assert_int_equal(r.count, 1);
+		assert_false(stream_is_tls(&s, &one, 1));
+	}
+}
+
+static void dns_has_no_records(void **state)
+{
+	static const uint8_t frame[] = {0, 30, 22, 3, 1, 0};
+	const struct iovec one = {(void *)frame, sizeof(frame)}, hello = {(void *)(frame + 2), 4};
+	struct stream s = {0};
+	(void)state;
+
+	assert_false(stream_is_tls(&s, &one, 1));
+	assert_true(stream_is_tls(&s, &hello, 1));
+	s.synced = true; /* a message has been seen */
+	assert_false(stream_is_tls(&s, &hello, 1));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, reset, reset)
 
 int main(void)
@@ -866,6 +1022,11 @@ int main(void)
 		TEST(walk_stops),
 		TEST(walk_long_head),
 		TEST(walk_alien),
+		TEST(records_in_one),
+		TEST(records_in_two_writes),
+		TEST(records_stop_and_go_on),
+		TEST(records_end),
+		TEST(dns_has_no_records),
 	};
 
 	return cmocka_run_group_tests_name("stream", tests, NULL, NULL);

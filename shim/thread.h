@@ -31,10 +31,10 @@ struct thread {
 	bool plain, plain_held, plain_used;
 	bool plain_withheld; /* ... or that they must not leave */
 	uint32_t plain_mark;
-	/* how they left: by which connection, with which mark, and whether because the kernel refused theirs */
+	/* how they left: by which connection, with which mark, and as what where it is not theirs (enum sent_as) */
 	int plain_fd;
 	uint32_t plain_borne;
-	bool plain_refused;
+	uint8_t plain_instead;
 	int tcp_fd; /* the connection read last: what is decrypted next came by it */
 	unsigned intake_index;
 	/* the netlink socket of conntrack.c: valid while the number is still ours and no fork came

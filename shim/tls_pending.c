@@ -339,7 +339,7 @@ void tls_pending_left(const struct thread *t, bool of_call)
 {
 	if (list && list->count)
 		chosen_leave(of_call ? is_of_call : is_unseen, NULL, t->plain_fd, t->plain_borne,
-			     t->plain_refused ? SENT_REFUSED : SENT_CONFLICT);
+			     (enum sent_as)t->plain_instead);
 }
 
 /* ---- records that come later ---- */

@@ -218,6 +218,15 @@ static void look_ahead(struct outgoing *out, const struct iovec *iov, size_t cou
 		decide_from(out, 0, mark_of_unread(out));
 }
 
+/* Is the mark of these bytes a query's? Of encrypted ones, one that is not nobody's. */
+static bool is_of_query(const struct outgoing *out)
+{
+	bool unread = out->plain || out->walk.queries;
+
+	return out->queries ||
+	       (unread && out->whole != mark_for(out->fd, out->st, shim.config.default_mark));
+}
+
 static enum marking mark_stream(const struct outgoing *out)
 {
 	bool first = shim.config.stream == STREAM_FIRST;
@@ -229,7 +238,7 @@ static enum marking mark_stream(const struct outgoing *out)
 
 	if (marking == MARK_DONE)
 		marking = mark_connection(out->fd, out->st, out->whole);
-	if (marking == MARK_DONE && first && out->queries)
+	if (marking == MARK_DONE && first && is_of_query(out))
 		fd_set_flags(out->st, FD_FIRST);
 	return marking;
 }
@@ -492,7 +501,7 @@ static void plain_left(struct outgoing *out)
 	plain_done(t);
 	t->plain_fd = out->fd;
 	t->plain_borne = mark_now(out->fd, out->st);
-	t->plain_refused = out->instead == SENT_REFUSED;
+	t->plain_instead = (uint8_t)out->instead;
 	if (!t->plain_held)
 		tls_pending_left(t, false);
 }

@@ -50,3 +50,15 @@ setup() {
 	assert_field 'runs[0]["witness"]["right"] > 900' True
 	assert_field 'runs[0]["clients"]["answered"]' 1000
 }
+
+@test "CONNMARK_STREAM=first: a connection has its first query's mark for good" {
+	local resolver
+	for resolver in unbound stubby kresd; do
+		cell --resolver "$resolver" --shim "$SHIM" --upstream-proto tls --queries 300 --in-flight 8 --account \
+			--env CONNMARK_STREAM=first
+		assert_success
+		assert_field 'runs[0]["account"]["differs"]' '[]'
+		assert_field 'runs[0]["account"]["counters"]["set_first"] > 200' True
+		assert_field 'len(runs[0]["account"]["by_mark"]) <= 5' True
+	done
+}

@@ -47,17 +47,16 @@ def table(report):
 
 def _remarks(report):
     """What the figures mean, and those without an expectation."""
-    shown = [one for one in report["cells"] if one["shown"] and one["questions"]]
+    shown = [one for one in report["cells"] if one["shown"] and one["questions"] and one["column"] != "tlsfirst"]
     text = (f"\nCells that are what they must be, by kind; then, of all their upstream questions (a cell is "
             f"{report['queries']} client queries, {report['in_flight']} in flight, of {report['clients']} clients): "
             f"those with another client's mark, and those with none; and answers lost against bare. "
             f"{report['started'][:10]}, Linux {report['kernel']}.")
     if shown:
-        text += (" Without an expectation, for a connection's records are many clients': DNS over TLS, everything at "
-                 "once: " + "; ".join(_share(one) for one in shown) + ".")
+        text += (" Shown without an expectation: DNS over TLS, everything at once, "
+                 + "; ".join(_share(one) for one in shown) + ".")
     return text + "\n"
 
 
 def _share(one):
-    first = ", `first`" if one["column"] == "tlsfirst" else ""
-    return f"{_name(one['resolver'])}{first} {100 * one['right'] / one['questions']:.1f} % right"
+    return f"{_name(one['resolver'])} {100 * one['right'] / one['questions']:.1f} % right"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "attrib.h"
 
+#include "holders.h"
 #include "servers.h"
 
 #include <pthread.h>
@@ -8,11 +9,12 @@
 #include <string.h>
 
 enum {
-	SHARDS = 8,	 /* a power of two */
-	ENTRIES_PER = 2, /* entries a unit of capacity: client queries, their upstream queries,
+	SHARDS = 8,	     /* a power of two */
+	ENTRIES_PER = 2,     /* entries a unit of capacity: client queries, their upstream queries,
 			       learned names */
-	LINKS_PER = 8,	 /* an entry of a name of n labels needs n + 1 */
-	NODES_PER = 6,	 /* most nodes are shared by many */
+	LINKS_PER = 8,	     /* an entry of a name of n labels needs n + 1 */
+	NODES_PER = 6,	     /* most nodes are shared by many */
+	UPSTREAM_WEIGHT = 4, /* of an upstream query, which has no links, against those that have */
 	SHARES =
 		4, /* of the entries: two for clients, one for upstream queries, one for learned names */
 	CLIENT_SHARES = 2,
@@ -30,8 +32,13 @@ enum {
 			       evidence */
 };
 
-/* What an entry is; doubles as the list of its kind in order of age. */
-enum class { CLASS_WAITING, CLASS_ANSWERED, CLASS_LEARNED, CLASS_UPSTREAM, CLASSES };
+/* What an entry is; doubles as the list of its kind in order of age. The first ones count as their client's. */
+enum class { CLASS_WAITING, CLASS_LEARNED, CLASS_UPSTREAM, CLASS_ANSWERED, CLASSES };
+
+_Static_assert((int)HOLDERS_KINDS == (int)CLASS_ANSWERED,
+	       "what counts as its client's comes first");
+_Static_assert((int)ANCESTORS_MAX + 2 <= (int)HOLDERS_WEIGHT_MAX,
+	       "an entry's links are its weight");
 
 /* The lists of a node. The first three are also a client query's states. */
 enum list { LIST_FRESH, LIST_CHARGED, LIST_ANSWERED, LIST_LEARNED, LIST_LEARNED_BEFORE, LISTS };
@@ -89,6 +96,10 @@ struct shard {
 	uint32_t mask; /* of both */
 	struct ends age[CLASSES];
 	uint32_t count[CLASSES];
+	struct holders holders;
+	bool counting[HOLDERS_KINDS]; /* entries that come are counted as their clients' */
+	uint32_t uncounted
+		[HOLDERS_KINDS]; /* of those before, this one is next, then older ones; 0: none is left */
 	uint32_t expired_at; /* when it was last looked at for what has had its time */
 };
 
@@ -124,6 +135,12 @@ static size_t align64(size_t n)
 	return (n + 63) & ~(size_t)63;
 }
 
+/* An entry weighs as many units as it has links, and one where it has none. */
+static unsigned weight_of_all(unsigned capacity)
+{
+	return capacity * (LINKS_PER + ENTRIES_PER);
+}
+
 static size_t shard_bytes(unsigned capacity)
 {
 	size_t c = capacity;
@@ -131,7 +148,8 @@ static size_t shard_bytes(unsigned capacity)
 	return align64((c * ENTRIES_PER + 1) * sizeof(struct entry)) +
 	       align64((c * LINKS_PER + 1) * sizeof(struct link)) +
 	       align64((c * NODES_PER + 1) * sizeof(struct node)) +
-	       2 * align64(buckets_for(capacity) * sizeof(uint32_t));
+	       2 * align64(buckets_for(capacity) * sizeof(uint32_t)) +
+	       align64(holders_size(capacity * ENTRIES_PER, weight_of_all(capacity)));
 }
 
 size_t attrib_size(unsigned capacity)
@@ -149,7 +167,7 @@ static void *carve(char **at, size_t bytes)
 	return p;
 }
 
-static void shard_init(struct shard *s, char **at, unsigned capacity)
+static void shard_init(struct shard *s, char **at, unsigned capacity, const struct sip_key *key)
 {
 	s->entry_pool.size = capacity * ENTRIES_PER;
 	s->link_pool.size = capacity * LINKS_PER;
@@ -160,6 +178,9 @@ static void shard_init(struct shard *s, char **at, unsigned capacity)
 	s->nodes = carve(at, (s->node_pool.size + 1) * sizeof(struct node));
 	s->key_buckets = carve(at, (s->mask + 1) * sizeof(uint32_t));
 	s->node_buckets = carve(at, (s->mask + 1) * sizeof(uint32_t));
+	holders_init(&s->holders,
+		     carve(at, holders_size(s->entry_pool.size, weight_of_all(capacity))),
+		     s->entry_pool.size, weight_of_all(capacity), key);
 	pthread_mutex_init(&s->lock, NULL);
 }
 
@@ -173,7 +194,7 @@ struct attrib *attrib_init(void *zeroed, unsigned capacity, const struct sip_key
 	servers_init(&a->servers);
 	for (int i = 0; i < SHARDS; i++) {
 		a->shard[i].whole = a;
-		shard_init(&a->shard[i], &at, capacity);
+		shard_init(&a->shard[i], &at, capacity, key);
 	}
 	return a;
 }
@@ -237,11 +258,14 @@ static void shard_empty(struct shard *s)
 		memset(&s->entries[i], 0, sizeof(s->entries[i]));
 		s->entries[i].tag = generation * TAG_STATES;
 	}
+	holders_empty(&s->holders, s->entry_pool.fresh);
 	s->entry_pool = (struct pool){.size = s->entry_pool.size};
 	s->link_pool = (struct pool){.size = s->link_pool.size};
 	s->node_pool = (struct pool){.size = s->node_pool.size};
 	memset(s->key_buckets, 0, (s->mask + 1) * sizeof(uint32_t));
 	memset(s->node_buckets, 0, (s->mask + 1) * sizeof(uint32_t));
+	memset(s->counting, 0, sizeof(s->counting));
+	memset(s->uncounted, 0, sizeof(s->uncounted));
 	memset(s->age, 0, sizeof(s->age));
 	memset(s->count, 0, sizeof(s->count));
 }
@@ -383,6 +407,8 @@ static void age_remove(struct shard *s, uint32_t i)
 	struct entry *e = &s->entries[i];
 	struct ends *l = &s->age[e->class];
 
+	if (e->class < CLASS_ANSWERED && s->uncounted[e->class] == i)
+		s->uncounted[e->class] = e->older;
 	*(e->older ? &s->entries[e->older].newer : &l->oldest) = e->newer;
 	*(e->newer ? &s->entries[e->newer].older : &l->newest) = e->older;
 	s->count[e->class]--;
@@ -559,6 +585,7 @@ static void entry_drop(struct shard *s, uint32_t i)
 	if (e->class == CLASS_WAITING && is_query(e))
 		waits(s->whole, &e->owner, false);
 
+	holders_remove(&s->holders, i);
 	links_drop(s, e);
 	if (e->key)
 		key_remove(s, i);
@@ -569,14 +596,70 @@ static void entry_drop(struct shard *s, uint32_t i)
 	give(&s->entry_pool, i, &e->key_next);
 }
 
+static bool is_half(const struct pool *p)
+{
+	return p->used >= p->size / 2;
+}
+
+/* Half of what there is room for, or less: from here on it is counted who has how much, so that all is when it must. */
+static bool fills_up(const struct shard *s, enum class class)
+{
+	return s->count[class] >= s->entry_pool.size / SHARES / 2 ||
+	       (class != CLASS_UPSTREAM && (is_half(&s->link_pool) || is_half(&s->node_pool)));
+}
+
+static unsigned weight_of(const struct shard *s, const struct entry *e)
+{
+	unsigned weight = e->class == CLASS_UPSTREAM ? UPSTREAM_WEIGHT : 0;
+
+	for (uint32_t i = e->links; i; i = s->links[i].next)
+		weight++;
+	return weight ? weight : 1;
+}
+
+/*
+ * An entry with all its links counts as its owner's, and is the newest of them. While there is plenty of room nobody
+ * counts; then those that come do, and each takes with it more of those that came before than it has links itself. So
+ * all are counted before there is no more room, and no event has much to do.
+ */
+static void count_in(struct shard *s, uint32_t i)
+{
+	struct entry *e = &s->entries[i];
+	enum class class = e->class;
+	uint32_t *before = &s->uncounted[class];
+
+	if (!fills_up(s, class)) {
+		s->counting[class] = false;
+		return;
+	}
+	if (!s->counting[class])
+		*before = s->age[class].newest;
+	s->counting[class] = true;
+	unsigned weight = weight_of(s, e);
+
+	holders_add(&s->holders, i, &e->owner, class, weight, HOLDERS_NEWEST);
+	for (unsigned n = 0; *before && n < 2 * weight + 2; n++) {
+		const struct entry *old = &s->entries[*before];
+
+		holders_add(&s->holders, *before, &old->owner, class, weight_of(s, old),
+			    HOLDERS_OLDEST);
+		*before = old->older;
+	}
+}
+
+/* The oldest of whoever holds most; where nobody holds much, the oldest of all. */
 static void evict(struct shard *s, enum class class)
 {
-	if (!s->age[class].oldest)
+	uint32_t i = class == CLASS_ANSWERED ? 0 : holders_yielding(&s->holders, class);
+
+	if (!i)
+		i = s->age[class].oldest;
+	if (!i)
 		return;
 	atomic_fetch_add_explicit(&s->whole->evicted, 1, memory_order_relaxed);
 	if (class == CLASS_WAITING)
 		atomic_fetch_add_explicit(&s->whole->lost, 1, memory_order_relaxed);
-	entry_drop(s, s->age[class].oldest);
+	entry_drop(s, i);
 }
 
 static bool clients_full(const struct shard *s)
@@ -587,7 +670,7 @@ static bool clients_full(const struct shard *s)
 
 /*
  * Each kind gives way to its own when it has its share, so that a flood of one kind does not push the others out: of
- * clients, those that have been answered first, then who waits longest.
+ * clients, those that have been answered first, then the oldest of whoever has most that wait.
  */
 static void make_room(struct shard *s, enum class class)
 {
@@ -604,20 +687,21 @@ static bool is_full(const struct pool *p, unsigned spare)
 	return p->size - p->used < spare;
 }
 
+/* Of what has links: those that have been answered, then the class in which one client holds most. */
+static enum class with_most_links(struct shard *s) {
+	if (s->count[CLASS_ANSWERED]) return CLASS_ANSWERED;
+	uint32_t waiting = holders_most(&s->holders, CLASS_WAITING);
+	uint32_t learned = holders_most(&s->holders, CLASS_LEARNED);
+
+	return s->count[CLASS_LEARNED] && learned >= waiting ? CLASS_LEARNED : CLASS_WAITING;
+}
+
 /* Links and nodes are for the usual name; where many are very deep, they run out before the entries do. */
 static void make_room_for_links(struct shard *s)
 {
-	static const enum class order[] = {CLASS_ANSWERED, CLASS_LEARNED, CLASS_WAITING};
-
-	for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]);) {
-		if (!is_full(&s->link_pool, ANCESTORS_MAX + 2) &&
-		    !is_full(&s->node_pool, ANCESTORS_MAX + 2))
-			return;
-		if (s->count[order[i]])
-			evict(s, order[i]);
-		else
-			i++;
-	}
+	while (is_full(&s->link_pool, ANCESTORS_MAX + 2) ||
+	       is_full(&s->node_pool, ANCESTORS_MAX + 2))
+		evict(s, with_most_links(s));
 }
 
 static uint32_t answered_most(const struct shard *s)
@@ -780,6 +864,8 @@ static uint32_t enter_query(struct attrib *a, struct shard *s, uint32_t now,
 	link_make(s, i, s->entries[i].question, list);
 	link_make(s, i, node_hash(hash, NODE_NAME), list);
 	link_ancestors(s, i, &query->name, list);
+	if (class == CLASS_WAITING)
+		count_in(s, i);
 	return i;
 }
 
@@ -788,6 +874,8 @@ static void renew(struct shard *s, uint32_t i, uint32_t now)
 	s->entries[i].stamp = now;
 	age_remove(s, i);
 	age_append(s, i, CLASS_WAITING);
+	holders_remove(&s->holders, i);
+	count_in(s, i);
 }
 
 /* Its second entry, in the shard of its top-level domain. */
@@ -812,6 +900,7 @@ static void enter_query_tld(struct attrib *a, struct shard *s, uint32_t now,
 	s->entries[i].owner = *who;
 	key_insert(s, i, ~key);
 	link_tld(s, i, name, LIST_FRESH);
+	count_in(s, i);
 }
 
 /* Does this very client already wait for this very answer? Then it has only asked again. */
@@ -919,6 +1008,7 @@ static void answer_entry(struct shard *s, uint32_t now, uint64_t key)
 	if (is_query(&s->entries[i]))
 		waits(s->whole, &s->entries[i].owner, false);
 	s->entries[i].stamp = now;
+	holders_remove(&s->holders, i);
 	age_remove(s, i);
 	age_append(s, i, CLASS_ANSWERED);
 	set_state(&s->entries[i], TAG_ANSWERED);
@@ -1334,6 +1424,7 @@ static void learn_owned(const struct learning *l, const struct dns_name *name)
 		s->entries[i].owner = l->owner;
 		link_make(s, i, hash, LIST_LEARNED);
 		link_ancestors(s, i, name, LIST_LEARNED);
+		count_in(s, i);
 	}
 	shard_unlock(s);
 	if (!i || name->labels < 2)
@@ -1346,6 +1437,7 @@ static void learn_owned(const struct learning *l, const struct dns_name *name)
 	if (i) {
 		s->entries[i].owner = l->owner;
 		link_tld(s, i, name, LIST_LEARNED);
+		count_in(s, i);
 	}
 	shard_unlock(s);
 }
@@ -1436,8 +1528,11 @@ void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *que
 		if (i)
 			key_insert(s, i, key);
 	}
-	if (i)
+	if (i) {
+		holders_remove(&s->holders, i); /* another's so far, perhaps */
 		s->entries[i].owner = decision->owner;
+		count_in(s, i);
+	}
 	shard_unlock(s);
 	if (decision->evidence == ATTRIB_TURN) {
 		struct learning l = {.a = a, .now = now, .owner = decision->owner};

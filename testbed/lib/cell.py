@@ -24,6 +24,7 @@ from daemons import Daemon, TestbedError, command
 from ends import SIGNED_FOLDER, Ends
 from netlab import Network
 
+FLOOD_SECONDS = 120         # of patience, once the clients are done
 PHASES = 3                  # of clients, where the resolver loads anew between them
 
 
@@ -187,6 +188,8 @@ class Run:
 
     def _ask(self, resolver):
         """All the clients' queries; returns (their result, what was seen of the resolver's life)."""
+        if self._options.flood:
+            return self._beside_flood(), {}
         if not self._options.reload:
             return self._clients("clients", 0), {}
         results, life = [self._clients("clients1", 0)], {}
@@ -202,6 +205,12 @@ class Run:
                 resolver, life.get("descriptors1"))
         life["zombies"] = service.zombies(resolver)
         return _together(results), life
+
+    def _beside_flood(self):
+        flood = self._start("flood", self._network.clients, self._ends.flood(), ready=True)
+        clients = self._clients("clients", 0)
+        flood.finish(FLOOD_SECONDS)
+        return {**clients, "flood": self._result("flood")}
 
     def _clients(self, name, first_serial):
         clients = self._start(name, self._network.clients, self._ends.clients(name, first_serial))

@@ -113,6 +113,11 @@ class Ends:
             extra += ["--zone", tree.READY_ZONE]
         return [BIN / "probe.py", "--server", server, *extra]
 
+    def flood(self):
+        """One client that asks far too much."""
+        return self._program("flood", "flood", "--server", self._server(), "--port", str(self._port()),
+                             "--queries", str(self._options.flood))
+
     def clients(self, result, first_serial):
         """All the clients' queries."""
         options = self._options

@@ -6,6 +6,8 @@
 #   make demo       installs what is missing, builds, shows marks arriving (root)
 #   make matrix     every resolver, mode and fault that the testbed has, as a table, JSON and a page (root; a quarter of an hour)
 #   make bench      what the library costs: CPU a query under load, memory, scale; tables and charts (root; an hour)
+#   make soak       unbound and BIND for a million queries amid faults: right, alive, memory flat (root; a quarter of an hour;
+#                   SOAKFLAGS="--queries N")
 #   make lint       warnings of gcc and clang, clang-tidy, cppcheck, shellcheck, formatting, manual pages, structure
 #   make fuzz       a longer fuzz campaign: FUZZ_SECONDS a target (default 60)
 #   make install    DESTDIR= PREFIX= LIBDIR= ...; make uninstall
@@ -58,7 +60,7 @@ UNIT_TESTS = $(notdir $(basename $(wildcard testbed/unit/test_*.c)))
 FUZZERS = $(notdir $(basename $(wildcard testbed/fuzz/fuzz_*.c)))
 COMMANDS = $(notdir $(filter-out %.c %.h,$(wildcard scripts/connmark-*)))
 
-.PHONY: all bench bench-programs check clean deb demo fuzz install lint matrix musl programs test tested uninstall unit
+.PHONY: all bench bench-programs check clean deb demo fuzz install lint matrix musl programs soak test tested uninstall unit
 .DELETE_ON_ERROR:
 
 all: build/libconnmarkshim.so build/connmark-stat
@@ -122,7 +124,7 @@ build/tsan/f_race: testbed/programs/f_race.c build/tsan/libconnmarkshim.so
 # ---- little programs that the integration tests run under the shim --------------------------------------------------
 
 # Libraries: between ours and the C library, or loaded by a program.
-BESIDES = behind early faulty plugin records
+BESIDES = behind early faulty leaky plugin records
 PROGRAMS = $(filter-out $(BESIDES), $(notdir $(basename $(wildcard testbed/programs/*.c))))
 
 build/programs/%: testbed/programs/%.c | build/programs
@@ -184,6 +186,13 @@ matrix:
 	scripts/install-deps all
 	$(MAKE) all
 	testbed/matrix --json build/matrix.json --html build/matrix.html
+
+SOAKFLAGS ?=
+
+soak:
+	scripts/install-deps demo
+	$(MAKE) all
+	testbed/soak $(SOAKFLAGS)
 
 lint:
 	testbed/lint "$(STANDARD) $(WARNINGS)" "$(PURE)"

@@ -42,6 +42,8 @@ def main():
                         help="list every question with its ID and the marks of its segments")
     parser.add_argument("--keep-owned", action="store_true",
                         help="list each question whose name spells a mark, with its time")
+    parser.add_argument("--keep-unmarked", action="store_true",
+                        help="list the unmarked questions whose name spells a mark, with their times")
     parser.add_argument("--keep-encrypted", action="store_true",
                         help="list the segments of DNS over TLS with their marks and times")
     parser.add_argument("--ready-file", metavar="FILE", help="written when the group is bound")
@@ -49,7 +51,7 @@ def main():
     options = parser.parse_args()
     stop = programs.StopFlag()
     bench = judge.Judge(options.mask, options.keep_others, (options.other_mask, options.other_bits),
-                        options.keep_questions, options.keep_owned)
+                        options.keep_questions, options.keep_owned, options.keep_unmarked)
     decoder = nflog.Decoder(bench.packet)
     group = nflog.Group(options.group, decoder, options.threshold, options.receive_buffer)
     bench.clock = lambda: group.moment
@@ -65,6 +67,7 @@ def main():
         **({"others": bench.others} if options.keep_others else {}),
         **({"questions": bench.questions} if options.keep_questions else {}),
         **({"owned": bench.owned} if options.keep_owned else {}),
+        **({"unmarked_at": bench.unmarked} if options.keep_unmarked else {}),
         **({"encrypted": bench.encrypted.connections} if options.keep_encrypted else {})})
 
 

@@ -27,7 +27,7 @@ class Ends:
             folder=folder, upstream=plan.upstream_address(options.upstream_ip),
             upstream_proto=options.upstream_proto, specific=options.bind == "specific",
             minimise=options.minimise, daemon=options.daemonise, refresh=options.refresh,
-            fast_open=options.fast_open,
+            fast_open=options.fast_open, cache_mib=getattr(options, "cache_mib", 0),
             client_tls=options.client_proto == "tls",
             anchor=str(self._signed / signedtree.ANCHOR)
             if self._signed and options.validate else "",
@@ -58,6 +58,7 @@ class Ends:
         timed += (["--keep-others"] * self.recursing + ["--keep-encrypted"] * self.encrypted
                   + ["--keep-owned"] * again)
         timed += ["--keep-questions"] * bool(self._options.account and self._shim)
+        timed += ["--keep-unmarked"] * bool(getattr(self._options, "keep_unmarked", False) and self._shim)
         if self._options.other_bits:
             bits = (firewall.OTHER_OF_SOCKET if self._options.other_bits == "socket"
                     else firewall.OTHER_OF_OUTPUT)
@@ -133,4 +134,4 @@ class Ends:
                 "--seed", str(options.seed + first_serial),
                 *(["--tree", options.zones] if self.recursing else []),
                 *(["--authenticated"] if options.dnssec else []),
-                *(["--keep-waits"] if self.encrypted else [])]
+                *(["--keep-waits"] if self.encrypted or getattr(options, "keep_unmarked", False) else [])]

@@ -14,6 +14,7 @@ import names
 import plan
 
 MAX_DETAILS = 50
+MAX_UNMARKED = 10_000
 TCP, UDP = 6, 17
 SYN = 2
 _V6_EXTENSIONS = {0, 43, 60}            # hop by hop, routing, destination options
@@ -113,7 +114,7 @@ class Judge:
     """Counts and keeps the details of what was wrong."""
 
     def __init__(self, mask=0xFFFFFFFF, keep_others=False, other=(0, 0), keep_questions=False,
-                 keep_owned=False):
+                 keep_owned=False, keep_unmarked=False):
         self._mask = mask
         self._other = other             # (mask, value) of another user's bits
         self.clock = lambda: (time.monotonic(),) * 2    # between which moments the packet was logged
@@ -121,6 +122,7 @@ class Judge:
                                                     # (moments, name, type, marks) for recursion.py
         self.questions = [] if keep_questions else None     # each: (name, type, ID, marks)
         self.owned = [] if keep_owned else None     # likewise, those that spell one: refresh.py
+        self.unmarked = [] if keep_unmarked else None       # (time, name) of the first MAX_UNMARKED: soaking.py
         self._streams = {}
         self.encrypted = encrypted.Watch()
         self.counts = collections.Counter(dict.fromkeys(_COUNTERS, 0))
@@ -238,6 +240,8 @@ class Judge:
         self.marks.update(marks)
         if right[0] == right[1]:
             self.by_owner.setdefault(right[0], collections.Counter()).update(marks)
+        if verdict == "unmarked" and self.unmarked is not None and len(self.unmarked) < MAX_UNMARKED:
+            self.unmarked.append((time.monotonic(), question.name.decode("ascii", "replace")))
         if verdict == "unmarked" and len(self.unmarked_names) < MAX_DETAILS:
             self.unmarked_names.append(f"{question.name.decode('ascii', 'replace')} "
                                        f"{dnswire.TYPE_NAMES.get(question.qtype, question.qtype)}")

@@ -55,6 +55,7 @@ class Setting:
     anchor: str = ""            # file with the root's DNSKEY: validate; "": do not
     socket_mark: int = 0        # of its own upstream sockets, 0: none
     threads: int = 2            # that serve clients, where it has threads
+    cache_mib: int = 0          # of memory for cached answers, for unbound and bind; 0: as they like
     limits: tuple = ()          # a unit's, that confine.py sets; the command begins with it, unless
                                 # the module has PLACES_LIMITS = True and puts it where it must be
 

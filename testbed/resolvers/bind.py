@@ -21,6 +21,7 @@ options {{
     max-clients-per-query 0;
     notify no;
     {refresh}
+    {cache}
 }};
 controls {{ }};
 server {upstream} {{ tcp-only {tcp}; }};
@@ -40,7 +41,8 @@ def command(setting):
         raise Unsupported("BIND 9.18 does not forward over TLS")
     listen4, listen6 = setting.listen if setting.specific else ("any", "any")
     path = setting.write("named.conf", _CONFIG.format(
-        refresh=REFRESH.get(setting.refresh, ""), state=setting.state("bind"), listen4=listen4, listen6=listen6,
+        refresh=REFRESH.get(setting.refresh, ""),
+        cache=f"max-cache-size {setting.cache_mib}M;" if setting.cache_mib else "", state=setting.state("bind"), listen4=listen4, listen6=listen6,
         upstream=setting.upstream, tcp="yes" if setting.upstream_proto == "tcp" else "no"))
     return ["/usr/sbin/named", *([] if setting.daemon else ["-f"]), "-u", "bind", "-n", str(setting.threads),
             "-c", path]

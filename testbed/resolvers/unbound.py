@@ -22,6 +22,7 @@ server:
     tcp-upstream: {tcp}
     {tls}
     {refresh}
+    {cache}
 remote-control:
     control-enable: no
 forward-zone:
@@ -30,6 +31,7 @@ forward-zone:
     forward-tls-upstream: {forward_tls}
 """
 
+_CACHE = "msg-cache-size: {0}m\n    rrset-cache-size: {0}m"
 REFRESH = {"prefetch": "prefetch: yes", "stale": "serve-expired: yes"}
 
 
@@ -43,7 +45,7 @@ def command(setting):
         tls = [f'tls-service-pem: "{certificate}"', f'tls-service-key: "{key}"']
     path = setting.write("unbound.conf", _CONFIG.format(
         folder=setting.folder, threads=setting.threads, upstream=setting.upstream,
-        refresh=REFRESH.get(setting.refresh, ""),
+        refresh=REFRESH.get(setting.refresh, ""), cache=_CACHE.format(setting.cache_mib) if setting.cache_mib else "",
         port="@853" if setting.upstream_proto == "tls" else "",
         forward_tls="yes" if setting.upstream_proto == "tls" else "no", tls="\n    ".join(tls),
         interfaces="\n    ".join(f"interface: {one}" for one in listen),

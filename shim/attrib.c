@@ -647,19 +647,20 @@ static void count_in(struct shard *s, uint32_t i)
 	}
 }
 
-/* The oldest of whoever holds most; where nobody holds much, the oldest of all. */
-static void evict(struct shard *s, enum class class)
+/* The oldest of whoever holds most; where nobody holds much, the oldest of all. False: there is none. */
+static bool evict(struct shard *s, enum class class)
 {
 	uint32_t i = class == CLASS_ANSWERED ? 0 : holders_yielding(&s->holders, class);
 
 	if (!i)
 		i = s->age[class].oldest;
 	if (!i)
-		return;
+		return false;
 	atomic_fetch_add_explicit(&s->whole->evicted, 1, memory_order_relaxed);
 	if (class == CLASS_WAITING)
 		atomic_fetch_add_explicit(&s->whole->lost, 1, memory_order_relaxed);
 	entry_drop(s, i);
+	return true;
 }
 
 static bool clients_full(const struct shard *s)
@@ -699,9 +700,10 @@ static enum class with_most_links(struct shard *s) {
 /* Links and nodes are for the usual name; where many are very deep, they run out before the entries do. */
 static void make_room_for_links(struct shard *s)
 {
-	while (is_full(&s->link_pool, ANCESTORS_MAX + 2) ||
-	       is_full(&s->node_pool, ANCESTORS_MAX + 2))
-		evict(s, with_most_links(s));
+	while ((is_full(&s->link_pool, ANCESTORS_MAX + 2) ||
+		is_full(&s->node_pool, ANCESTORS_MAX + 2)) &&
+	       evict(s, with_most_links(s)))
+		;
 }
 
 static uint32_t answered_most(const struct shard *s)

@@ -59,7 +59,7 @@ size_t holders_size(unsigned entries, unsigned weight)
 	return aligned((n + 1) * sizeof(struct holding)) +
 	       aligned((n * HOLDERS_PER + 1) * sizeof(struct holder)) +
 	       aligned(buckets_for(entries) * sizeof(uint32_t)) +
-	       2 * HOLDERS_KINDS * aligned(steps_for(weight) * sizeof(uint32_t));
+	       (size_t)2 * HOLDERS_KINDS * aligned(steps_for(weight) * sizeof(uint32_t));
 }
 
 static void *carve(char **at, size_t bytes)

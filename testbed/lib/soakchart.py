@@ -28,14 +28,14 @@ def draw(report):
         top = TOP + ROW * row
         page.text((20, top + 6), f"{one['resolver']}: {one['shimmed']['clients']['asked']:,} queries", bold=True)
         for column, (key, unit, scale) in enumerate(PANELS):
-            _panel(page, one, (LEFT + column * (PANEL + GAP), top + 18), key, unit, scale)
+            _panel(page, one, (LEFT + column * (PANEL + GAP), top + 32), key, unit, scale)
     page.text((20, page.height - 10), report["machine"])
     return page.svg(title)
 
 
 def _panel(page, one, corner, key, unit, scale):
     left, top = corner
-    right, bottom = left + PANEL, top + ROW - 70
+    right, bottom = left + PANEL, top + ROW - 84
     curves = [("load", one["shimmed"]["soak"]["samples"])]
     if one["bare"]:
         curves.append(("bare", one["bare"]["soak"]["looks"]))

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The judges' own tests: packets and messages made by hand, no network.
 
 load helpers

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # What resolvers do without the library, and proof that the witness sees right, wrong and nothing.
 
 load helpers

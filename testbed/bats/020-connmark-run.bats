@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
 #
 # connmark-run: what it refuses, each with a real specimen, and what it hands on to the resolver.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The promise, on the plain path: every query right, none wrong, none lost that bare would not lose.
 
 load helpers

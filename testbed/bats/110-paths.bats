@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Every way in and every way out, 500 queries each.
 
 load helpers

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Capabilities after the resolver's drop: the one that marking needs, its own, and never more.
 
 load helpers

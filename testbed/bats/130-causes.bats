@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # What else makes a resolver ask: chasing CNAMEs, retrying, falling back to TCP, sharing a question.
 
 load helpers

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The quick cells of the matrix, each resolver's: all faults mixed, and the paths that differ most.
 
 load helpers

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Capabilities after the drop, the resolvers of the matrix: the bare run's, CAP_NET_ADMIN, no more.
 
 load helpers

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # DNS over TLS: the upstream decrypts and says which bytes were whose, the witness which mark they had.
 
 load helpers

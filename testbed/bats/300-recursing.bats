@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Full recursion from a root of the testbed's own: own names right, shared ancestors with the mark
 # of a client that waits beneath them, the root's own business unmarked.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Validation on a signed tree: DNSKEY and DS questions of a client's own zone have its mark, those of
 # the zones above the mark of a client that waits; and everything was really validated.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # What the library costs, in instructions: no change makes it dearer unseen. The limits are in
 # testbed/bench/instructions.json; 'testbed/bench/instructions --update' writes them anew.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # What the benchmarks themselves must be: they measure what they say, and notice where there is nothing to measure.
 # No time is asserted. Memory and system calls are.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Loaded by every suite: `load helpers`.
 
 REPO=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Loaded by suites that look at a resolver while it runs: `load stage`, and `stage_down` in their teardown.
 
 processes=()

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The name servers of a whole tree of zones, from the root down: for resolvers that recurse.
 
 Each address of the upstream net serves its part of the tree (lib/tree.py): the root, the top-level

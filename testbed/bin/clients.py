@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Asks many DNS questions from many client addresses at once and checks each answer.
 
 Every query spells in its name the mark of the client which asks it (lib/names.py). UDP queries

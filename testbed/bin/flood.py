@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Floods a resolver with distinct names, from an address that has no mark.
 
 All of them lie beneath one zone, and their names have no owner: f-N.DIRECTIVES.ZONE. It sends at an

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A tiny forwarder that marks its upstream queries itself: the testbed's control.
 
 It proves the judges before anybody relies on them. Each query of a client, over UDP, gets an

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sends malformed and alien datagrams through a relay under the library, and reads what came out.
 
 Each datagram must leave as it came, byte for byte, and without a mark; good questions sent between

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Asks a resolver, from an address which has no mark, until it answers; then exits with 0.
 
 With --tcp it also waits until the resolver accepts a TCP connection. Exits with 1 where the

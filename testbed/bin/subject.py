@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A program to be counted: does, in their order, the deeds that it is given as arguments.
 
     query=N      send N upstream queries (to port 5301 of this host)

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A scripted DNS upstream: answers any name, and does what the name's directive labels say.
 
 Directives (between the first label and the zone, see lib/names.py):

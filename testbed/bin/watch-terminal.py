@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Runs a command that paints a terminal (connmark-stat --watch) on one of its own, and says what it did.
 
 The command is started twice: once it is stopped by the key q, once by SIGINT.

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Watches an NFLOG group and judges the mark of every DNS question that passes.
 
 Runs in the resolver's namespace, behind the firewall rules of mangle OUTPUT: it says what the

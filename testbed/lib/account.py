@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Do the library's own counters and its trace say what the witness saw? To the packet.
 
 The witness's questions (--keep-questions) are the truth; connmark-stat's JSON and the trace are what

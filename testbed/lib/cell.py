@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One cell of the test matrix: a network, and one run of a resolver after the other in it."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Starts programs, waits for them with a bound, and ends them by their own process ids."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Just enough DNS wire format (RFC 1035, RFC 6891) for a scripted upstream and its judges."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Judges the marks of DNS over TLS, whose questions the witness cannot read.
 
 The upstream decrypts record by record and says which bytes of which connection carried which

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The command lines of a run's programs: what stands around the resolver, and the resolver."""
 
 import pathlib

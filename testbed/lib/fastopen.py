@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """TCP Fast Open (RFC 7413): the query's bytes come with the SYN, so that both must bear its client's mark.
 
 Without cookies, so that each connection does it and not only those to a server that is known

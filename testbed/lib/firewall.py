@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The resolver's firewall: marks for clients, the saved connmark, and the witness's log rule.
 
 Both rule sets count what they log, so that the witness can be checked against the kernel.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Follows the conntrack entries of upstream queries: does each keep one mark for its whole life?
 
 `conntrack -E` says every change; its lines go in, a verdict comes out.

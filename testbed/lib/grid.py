@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The cells of the matrix: which resolvers, which paths and faults, and what each cell must be.
 
 A cell is a command line of testbed/run; its expectation is `right` (see lib/verdict.py), except in

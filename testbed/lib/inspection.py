@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the kernel says about the resolver's processes and the flows that it tracks."""
 
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Judges packets: does each carry the mark of a client that caused its question?
 
 Pure: packets in, counts out. The name's first label says which mark is right (names.py).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The matrix as one HTML page that needs nothing else: a grid with a row for each resolver."""
 
 import html

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The matrix as a table for the README: a line for each resolver, a column for each group of cells."""
 
 _NAMES = {"dnsmasq": "dnsmasq", "unbound": "unbound", "bind": "BIND", "kresd": "Knot Resolver",

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The grammar of the names that clients ask: who asks, and what the upstream shall do.
 
     m137-000042.dly150.shim.example.net

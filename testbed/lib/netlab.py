@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The network of one run: three namespaces with names of their own.
 
       NAME-cli                     NAME-res                       NAME-up

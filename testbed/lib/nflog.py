@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Reads one NFLOG group: nfnetlink_log's messages over a raw netlink socket.
 
 The constants are those of linux/netfilter/nfnetlink_log.h. A packet that was not seen is no

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The address plan and the constants that every program of the testbed shares."""
 
 CLIENT_FORMAT = {4: "192.168.111.{}", 6: "fd00:111::{}"}

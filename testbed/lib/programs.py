@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the testbed's little daemons have in common: ready files, results, a stop signal."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Puts measured tables where the README has a place for them, between <!-- KIND: NAME --> and <!-- end -->."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Judges the questions of a recursing resolver whose names spell no mark.
 
 A question for an ancestor that clients share (a top-level domain, a shared zone, a name server of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Judges questions that refresh a cached answer: prefetches, and what follows a stale answer.
 
 Each name is asked twice, by two clients one after the other (bin/clients.py --again). A question

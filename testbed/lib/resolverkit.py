@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a file in testbed/resolvers gets, and how it is found.
 
 Each resolver file NAME.py has one function:

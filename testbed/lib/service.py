@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The resolver as a service: in the foreground or gone to the background, told to load anew."""
 
 import os

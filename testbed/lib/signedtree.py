@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The tree of zones (tree.py) as signed zone files, and the `named` that serves them.
 
 dnssec-signzone signs each zone, the deepest first, for a zone's DS goes into the zone above it. All

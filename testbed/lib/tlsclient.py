@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The clients' end of DNS over TLS (RFC 7858), for sockets that never block."""
 
 import ssl

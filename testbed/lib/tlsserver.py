@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The upstream's end of DNS over TLS: decrypts record by record, and remembers what came where."""
 
 import ipaddress

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The tree of zones that the testbed's recursing resolvers walk, from a root of its own.
 
     .                      a.rootns

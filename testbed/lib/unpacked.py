@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Programs out of packages that must not be installed: unpacked into build/cache, once."""
 
 import fcntl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Judges where questions arrived: each client's at its own upstream, from that uplink's address.
 
 Also whether one mark has one flow: which source ports the upstream saw for each client's questions.

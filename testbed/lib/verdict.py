@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a record means: its line for humans, and whether it is what was expected."""
 
 import signal

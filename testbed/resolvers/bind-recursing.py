@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """BIND 9, asking the tree of zones from its root: two workers, dropped to Debian's own user."""
 
 from resolverkit import Unsupported

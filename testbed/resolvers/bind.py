@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """BIND 9 as a forwarder: two workers, dropped to Debian's own user."""
 
 from resolverkit import Unsupported

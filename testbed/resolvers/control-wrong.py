@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The testbed's own forwarder, which sets another client's mark each time."""
 
 import resolverkit

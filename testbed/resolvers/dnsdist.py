@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """dnsdist before one backend: two UDP threads each for IPv4 and IPv6, as user _dnsdist.
 
 Drops by its options --uid and --gid: setgid, setgroups, setuid, cap_set_proc, and keeps no

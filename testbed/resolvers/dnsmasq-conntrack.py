@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """dnsmasq with its own --conntrack: the reference that the library is measured against."""
 
 import resolverkit

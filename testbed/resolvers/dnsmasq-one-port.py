@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """dnsmasq that sends everybody's queries from one socket: query-port, as for strict firewalls."""
 
 import resolverkit

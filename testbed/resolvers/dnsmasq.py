@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """dnsmasq as a plain forwarder, dropped to Debian's own user."""
 
 from resolverkit import Unsupported

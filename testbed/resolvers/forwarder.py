@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The testbed's forwarder in C (testbed/programs/forwarder.c), as glibc's program."""
 
 import pathlib

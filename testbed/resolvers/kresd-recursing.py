@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Knot Resolver, asking the tree of zones from its root, as Debian's own user."""
 
 from resolverkit import Unsupported

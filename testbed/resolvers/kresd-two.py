@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Knot Resolver with two processes, as 5.x does it: instances that share the port and the cache.
 
 Debian's unit makes them as kresd@1 and kresd@2; here a shell starts and stops both. Each has what

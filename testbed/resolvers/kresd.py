@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Knot Resolver as a forwarder: one process, dropped to Debian's own user.
 
 Drops by its own configuration: user() calls setresgid and setreuid once the sockets are bound, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """PowerDNS Recursor, asking the tree of zones from its root: two threads behind a distributor."""
 
 from resolverkit import Unsupported

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """PowerDNS Recursor whose two workers receive for themselves, from sockets that share the port."""
 
 import resolverkit

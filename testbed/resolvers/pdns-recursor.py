@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """PowerDNS Recursor as a forwarder: as Debian ships it, two workers behind one distributing thread.
 
 Drops by its own configuration (setuid, setgid): setgid, initgroups, setuid, cap_set_proc, and keeps

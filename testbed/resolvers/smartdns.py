@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """smartdns, a forwarder that sends everybody's queries from one socket.
 
 Debian runs it as root. Here it drops by its own option `user`: KEEPCAPS, setgid, setuid, capset,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """stubby, the forwarder of getdns.
 
 Does not drop by itself: Debian's unit starts it as a dynamic user with the ambient capability

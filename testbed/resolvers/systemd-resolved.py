@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """systemd-resolved, unpacked from its package and run alone: no bus, no systemd.
 
 Installing the package would rewrite the machine's resolv.conf. The program is started as root and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """unbound, asking the tree of zones from its root: two threads, dropped to Debian's own user."""
 
 RECURSING = True

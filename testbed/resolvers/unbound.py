@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """unbound as a forwarder: two threads, dropped to Debian's own user."""
 
 _CONFIG = """\

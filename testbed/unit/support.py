@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Makes the testbed's modules importable and builds packets by hand."""
 
 import importlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """DNS over TLS: what the upstream read and what the witness saw, joined."""
 
 import unittest

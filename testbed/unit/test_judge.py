@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The judge of the witness: which mark is right for which packet."""
 
 import unittest

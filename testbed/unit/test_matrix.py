@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the matrix makes of testbed/run's JSON: made by hand."""
 
 import importlib.machinery

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The decoder of nfnetlink_log's messages."""
 
 import struct

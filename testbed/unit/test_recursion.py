@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Judging what has no owner of its own: shared ancestors and the root's own business."""
 
 import unittest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Questions behind cached answers: made by hand."""
 
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The tree of zones: who serves what, where names lead, and who a question belongs to."""
 
 import collections

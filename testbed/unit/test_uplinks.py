@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Where questions arrived, and which marks each conntrack entry had: made by hand."""
 
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The script of the upstream, and the grammar of the names."""
 
 import collections

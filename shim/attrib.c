@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "attrib.h"
 
+#include "aliases.h"
 #include "holders.h"
 #include "servers.h"
 
@@ -116,6 +117,7 @@ struct attrib {
 	/* how many client queries wait, by a hash of client and ID (attrib_may_await) */
 	_Atomic uint32_t awaited[AWAITED];
 	struct servers servers;
+	struct aliases aliases;
 	struct shard shard[SHARDS];
 };
 
@@ -192,6 +194,7 @@ struct attrib *attrib_init(void *zeroed, unsigned capacity, const struct sip_key
 	a->key = *key;
 	a->capacity = capacity;
 	servers_init(&a->servers);
+	aliases_init(&a->aliases);
 	for (int i = 0; i < SHARDS; i++) {
 		a->shard[i].whole = a;
 		shard_init(&a->shard[i], &at, capacity, key);
@@ -272,8 +275,9 @@ static void shard_empty(struct shard *s)
 
 void attrib_after_fork(struct attrib *a)
 {
-	servers_init(
-		&a->servers); /* what is being changed in it there is one word or one record: good or old */
+	/* what is being changed in these is one word or one record: good or old */
+	servers_init(&a->servers);
+	aliases_init(&a->aliases);
 	for (int i = 0; i < SHARDS; i++) {
 		struct shard *s = &a->shard[i];
 
@@ -831,7 +835,7 @@ static uint32_t ref_in(const struct attrib *a, const struct shard *s, struct att
 	return &a->shard[ref.shard] == s && ref_state(a, ref) != TAG_FREE ? ref.index : 0;
 }
 
-/* ---- client queries ---- */
+/* ---- client queries in their shards ---- */
 
 /* Hangs an entry beneath those ancestors of its name that belong to this shard: all but the
  * top-level domain. */
@@ -939,6 +943,82 @@ void attrib_turn_add(struct attrib_turn *turn, const struct attrib_owner *owner)
 		turn->owner = *owner;
 }
 
+static bool same_ref(struct attrib_ref x, struct attrib_ref y)
+{
+	return x.index == y.index && x.tag == y.tag && x.shard == y.shard;
+}
+
+/* ---- names that lead to others ---- */
+
+static bool already_learned(const struct shard *s, uint32_t node, const struct attrib_owner *owner)
+{
+	uint32_t link = node ? s->nodes[node].list[LIST_LEARNED].newest : 0;
+
+	return link && same_ref(s->entries[s->links[link].entry].owner.ref, owner->ref);
+}
+
+struct learning {
+	struct attrib *a;
+	uint32_t now;
+	const struct dns_name *question;
+	bool owned;
+	struct attrib_owner owner;
+	struct alias alias; /* what the question's name turns out to be */
+	uint64_t chain_end;
+};
+
+/* A name that an answer to the owner's query named, or that what it asked for is known to lead to. */
+static void learn_owned(const struct learning *l, const struct dns_name *name)
+{
+	uint64_t hash = node_hash(dns_name_hash(name), NODE_NAME);
+	struct shard *s = enter(l->a, shard_of(name, 0), l->now);
+	bool known = already_learned(s, node_find(s, hash), &l->owner);
+	uint32_t i = known || !name->labels ? 0 : entry_make(s, l->now, CLASS_LEARNED);
+
+	if (i) {
+		s->entries[i].owner = l->owner;
+		link_make(s, i, hash, LIST_LEARNED);
+		link_ancestors(s, i, name, LIST_LEARNED);
+		count_in(s, i);
+	}
+	shard_unlock(s);
+	if (!i || name->labels < 2)
+		return;
+	s = enter(l->a, shard_of_tld(name), l->now);
+	hash = node_hash(name->suffix[name->labels - 1], NODE_BENEATH);
+	i = already_learned(s, node_find(s, hash), &l->owner)
+		    ? 0
+		    : entry_make(s, l->now, CLASS_LEARNED);
+	if (i) {
+		s->entries[i].owner = l->owner;
+		link_tld(s, i, name, LIST_LEARNED);
+		count_in(s, i);
+	}
+	shard_unlock(s);
+}
+
+/* The resolver may have an alias in its cache, and not what it leads to any more. */
+static void follow_aliases(struct attrib *a, uint32_t now, const struct dns_name *name,
+			   const struct attrib_owner *who)
+{
+	uint64_t hash = dns_name_hash(name);
+	struct alias alias;
+
+	for (int hop = 0; hop < ALIASES_HOPS && aliases_find(&a->aliases, hash, &alias); hop++) {
+		struct learning l = {.a = a, .now = now, .owner = *who};
+
+		for (unsigned i = 0; i < alias.targets; i++) {
+			struct dns_name target;
+
+			alias_target(&alias, i, &target);
+			learn_owned(&l, &target);
+			hash = dns_name_hash(&target);
+		}
+	}
+}
+
+/* ---- who asks, and who is answered ---- */
+
 void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_message *query,
 			 struct attrib_owner *who, struct attrib_turn *turn)
 {
@@ -959,6 +1039,8 @@ void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_messag
 		enter_query_tld(a, s, now, &query->name, key, who, again);
 		shard_unlock(s);
 	}
+	if (!again && who->ref.index)
+		follow_aliases(a, now, &query->name, who);
 	attrib_turn_add(turn, who);
 }
 
@@ -999,6 +1081,8 @@ void attrib_client_past(struct attrib *a, uint32_t now, const struct dns_message
 		enter_past_tld(s, now, &query->name, key, who);
 		shard_unlock(s);
 	}
+	if (who->ref.index)
+		follow_aliases(a, now, &query->name, who);
 }
 
 static void answer_entry(struct shard *s, uint32_t now, uint64_t key)
@@ -1260,11 +1344,6 @@ static bool choose_repeat(struct choice *c, uint64_t key)
 	       choose_entry(c, i, ATTRIB_REPEAT);
 }
 
-static bool same_ref(struct attrib_ref x, struct attrib_ref y)
-{
-	return x.index == y.index && x.tag == y.tag && x.shard == y.shard;
-}
-
 /* The turn's sole message has an owner: what the turn would say. */
 static bool turn_speaks(const struct attrib_turn *turn)
 {
@@ -1399,51 +1478,6 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 
 /* ---- what an answer teaches ---- */
 
-static bool already_learned(const struct shard *s, uint32_t node, const struct attrib_owner *owner)
-{
-	uint32_t link = node ? s->nodes[node].list[LIST_LEARNED].newest : 0;
-
-	return link && same_ref(s->entries[s->links[link].entry].owner.ref, owner->ref);
-}
-
-struct learning {
-	struct attrib *a;
-	uint32_t now;
-	const struct dns_name *question;
-	bool owned;
-	struct attrib_owner owner;
-};
-
-/* A name that an answer to the owner's query named. */
-static void learn_owned(const struct learning *l, const struct dns_name *name)
-{
-	uint64_t hash = node_hash(dns_name_hash(name), NODE_NAME);
-	struct shard *s = enter(l->a, shard_of(name, 0), l->now);
-	bool known = already_learned(s, node_find(s, hash), &l->owner);
-	uint32_t i = known || !name->labels ? 0 : entry_make(s, l->now, CLASS_LEARNED);
-
-	if (i) {
-		s->entries[i].owner = l->owner;
-		link_make(s, i, hash, LIST_LEARNED);
-		link_ancestors(s, i, name, LIST_LEARNED);
-		count_in(s, i);
-	}
-	shard_unlock(s);
-	if (!i || name->labels < 2)
-		return;
-	s = enter(l->a, shard_of_tld(name), l->now);
-	hash = node_hash(name->suffix[name->labels - 1], NODE_BENEATH);
-	i = already_learned(s, node_find(s, hash), &l->owner)
-		    ? 0
-		    : entry_make(s, l->now, CLASS_LEARNED);
-	if (i) {
-		s->entries[i].owner = l->owner;
-		link_tld(s, i, name, LIST_LEARNED);
-		count_in(s, i);
-	}
-	shard_unlock(s);
-}
-
 /* Where who waits beneath a zone is found. */
 static struct served_zone zone_of(const struct dns_name *zone)
 {
@@ -1463,21 +1497,40 @@ static bool lies_in(const struct dns_name *question, const struct dns_name *zone
 		question->suffix[question->labels - zone->labels] == zone->suffix[0]);
 }
 
-static void learn(void *ctx, const struct dns_name *name, const struct dns_name *zone)
+static void learn(void *ctx, uint16_t type, const struct dns_name *from,
+		  const struct dns_name *name)
 {
-	const struct learning *l = ctx;
+	struct learning *l = ctx;
 
-	if (zone && lies_in(l->question, zone))
-		servers_learn(&l->a->servers, name, zone_of(zone));
-	if (l->owned)
-		learn_owned(l, name);
+	if (type == DNS_TYPE_NS && lies_in(l->question, from))
+		servers_learn(&l->a->servers, name, zone_of(from));
+	if (!l->owned)
+		return;
+	learn_owned(l, name);
+	if (type == DNS_TYPE_CNAME && dns_name_hash(from) == l->chain_end) {
+		alias_add(&l->alias, name);
+		l->chain_end = dns_name_hash(name);
+	}
+}
+
+/* Is the question's name an alias? Of its own the answer is to be believed; of other names it may say what it likes. */
+static void learn_alias(const struct learning *l, const uint8_t *msg)
+{
+	bool has_answers = msg[6] || msg[7];
+
+	if (l->alias.targets || has_answers)
+		aliases_keep(&l->a->aliases, dns_name_hash(l->question), &l->alias);
 }
 
 void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,
 			    const uint8_t *msg, size_t len, struct attrib_socket socket,
 			    struct attrib_turn *turn)
 {
-	struct learning l = {.a = a, .now = now, .question = &answer->name, .owner = {.fd = -1}};
+	struct learning l = {.a = a,
+			     .now = now,
+			     .question = &answer->name,
+			     .owner = {.fd = -1},
+			     .chain_end = dns_name_hash(&answer->name)};
 	struct shard *s = enter(a, shard_of(&answer->name, 0), now);
 	uint32_t i = key_find(s, upstream_key(a, answer, socket));
 
@@ -1495,6 +1548,8 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 	/* of what nobody asked for, only priming says something that we want to know */
 	if (i || !answer->name.labels)
 		dns_learned_names(&a->key, msg, len, answer, learn, &l);
+	if (i)
+		learn_alias(&l, msg);
 }
 
 /* The mark found out for a client query, kept with it. */

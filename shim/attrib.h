@@ -15,7 +15,8 @@
  *   repeat    the same question with the same ID on the same socket keeps its owner, while that one waits
  *   exact     a client waits for the same name and type, or else the same name. Of several: one not yet charged
  *             (the thread's own, else the oldest), else the oldest still waiting
- *   learned   an answer to this client's query named it: CNAME and DNAME targets, name servers
+ *   learned   an answer to this client's query named it: CNAME and DNAME targets, name servers; or an answer said
+ *             earlier that the name this client waits for is an alias of it
  *   ancestor  a client waits beneath it: minimised names, DS and DNSKEY, delegations. Of several: the thread's own,
  *             else the newest
  *   ancestor  also: it is a name server, or leads to one, and a client waits beneath a zone that it serves

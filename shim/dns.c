@@ -271,7 +271,7 @@ void dns_learned_names(const struct sip_key *key, const uint8_t *msg, size_t len
 	if (records > RECORDS_MAX)
 		records = RECORDS_MAX;
 	while (records-- && learned < DNS_LEARNED_MAX) {
-		struct dns_name name, zone;
+		struct dns_name name, from;
 		size_t owner = pos, data;
 		uint16_t type;
 
@@ -279,11 +279,10 @@ void dns_learned_names(const struct sip_key *key, const uint8_t *msg, size_t len
 			return;
 		if (!leads_on(type))
 			continue;
-		if (!read_name(key, msg, len, &data, &name) || data != pos)
+		if (!read_name(key, msg, len, &data, &name) || data != pos ||
+		    !read_name(key, msg, len, &owner, &from))
 			return;
-		if (type == DNS_TYPE_NS && !read_name(key, msg, len, &owner, &zone))
-			return;
-		learn(ctx, &name, type == DNS_TYPE_NS ? &zone : NULL);
+		learn(ctx, type, &from, &name);
 		learned++;
 	}
 }

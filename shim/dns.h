@@ -88,8 +88,9 @@ size_t dns_question_end(const uint8_t *msg, size_t len);
  * alone for good. */
 bool dns_plausible(const uint8_t *msg, size_t len);
 
-/** zone: of a name server, the zone that it serves; of other names NULL. */
-typedef void dns_learn_fn(void *ctx, const struct dns_name *name, const struct dns_name *zone);
+/** A record of that type leads from its owner to the name: from an alias to its target, from a zone to its server. */
+typedef void dns_learn_fn(void *ctx, uint16_t type, const struct dns_name *from,
+			  const struct dns_name *name);
 
 /**
  * Calls learn for each name that the answer leads the resolver to: targets of CNAME and DNAME (RFC

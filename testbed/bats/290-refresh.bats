@@ -38,3 +38,7 @@ refreshed() {
 	assert_failure 1
 	assert_output --partial '200 unmarked questions'
 }
+
+@test "an alias is cached, and not what it leads to: the target's query has the mark of who waits at the alias" {
+	refreshed alias unbound bind pdns-recursor pdns-recursor-reuseport
+}

@@ -8,6 +8,7 @@
  * Input: one byte for the key, then events of four bytes: what, and three that say which.
  */
 #include "../unit/wire.h"
+#include "aliases.h"
 #include "attrib.h"
 
 #include <limits.h>
@@ -123,6 +124,7 @@ struct model {
 	int learneds;
 	struct served served[NAMES * NAMES];
 	int serveds;
+	int alias[NAMES]; /* what a name leads to, one more; 0: it is no alias */
 	struct upstream upstream[EVENTS_MAX];
 	int upstreams;
 	struct turn turn[THREADS];
@@ -456,6 +458,30 @@ static void model_hear(int thread, int owner)
 	t->owner = owner;
 }
 
+static void learn(int name, int owner)
+{
+	if (same(names[name], "."))
+		return;
+	m.lessons++;
+	for (int i = 0; i < m.learneds; i++) {
+		if (m.learned[i].owner == owner && same(names[m.learned[i].name], names[name])) {
+			m.learned[i].last = m.lessons;
+			return;
+		}
+	}
+	require(m.learneds < LEARNED_MAX, "the model is full");
+	m.learned[m.learneds++] = (struct learned){name, owner, m.lessons, m.lessons};
+}
+
+/* What a client's question is known to lead to. */
+static void follow(int name, int owner)
+{
+	for (int hop = 0; hop < ALIASES_HOPS && m.alias[name & ~1]; hop++) {
+		name = m.alias[name & ~1] - 1;
+		learn(name, owner);
+	}
+}
+
 static void client_query(int who, int id, int proto, int name, uint16_t type, int thread)
 {
 	static struct wire w;
@@ -467,7 +493,9 @@ static void client_query(int who, int id, int proto, int name, uint16_t type, in
 		m.client[i].state = GONE;
 		i = -1;
 	}
-	if (i < 0) {
+	bool fresh = i < 0;
+
+	if (fresh) {
 		i = m.clients++;
 		m.client[i] = (struct client){.state = WAITING,
 					      .who = who,
@@ -488,6 +516,8 @@ static void client_query(int who, int id, int proto, int name, uint16_t type, in
 	parse(&w, &query);
 	attrib_client_query(core, now, &query, &o, &turns[thread]);
 	require(o.ref.index != 0 && o.id == id, "a client query found no room");
+	if (fresh)
+		follow(name, i);
 	model_hear(thread, i);
 }
 
@@ -512,21 +542,6 @@ static void client_answer(int who, int id, int proto, int name, uint16_t type)
 static struct attrib_socket socket_of(int socket)
 {
 	return (struct attrib_socket){.fd = 10 + socket / 2, .gen = (uint32_t)(socket % 2)};
-}
-
-static void learn(int name, int owner)
-{
-	if (same(names[name], "."))
-		return;
-	m.lessons++;
-	for (int i = 0; i < m.learneds; i++) {
-		if (m.learned[i].owner == owner && same(names[m.learned[i].name], names[name])) {
-			m.learned[i].last = m.lessons;
-			return;
-		}
-	}
-	require(m.learneds < LEARNED_MAX, "the model is full");
-	m.learned[m.learneds++] = (struct learned){name, owner, m.lessons, m.lessons};
 }
 
 static void learn_server(int server, int zone, int question)
@@ -626,8 +641,12 @@ static void upstream_answer(int socket, int id, int name, uint16_t type, const s
 		m.turn[thread].truncated++;
 		m.turn[thread].truncated_owner = u ? u->owner : -1;
 	}
-	if (u)
+	if (u) {
+		bool leads_on = !(said->alias & 1) && !same(names[said->alias], ".");
+
 		learn(said->alias, u->owner);
+		m.alias[name & ~1] = leads_on ? said->alias + 1 : 0;
+	}
 	if (said->serves && (u || same(names[name], ".")))
 		learn_server(said->server, said->zone, name);
 	if (said->serves && u)

@@ -68,11 +68,12 @@ static void check_question(const uint8_t *msg, const struct dns_message *parsed)
 	free(other);
 }
 
-static void count_name(void *ctx, const struct dns_name *name, const struct dns_name *zone)
+static void count_name(void *ctx, uint16_t type, const struct dns_name *from,
+		       const struct dns_name *name)
 {
+	require(type == DNS_TYPE_CNAME || type == DNS_TYPE_DNAME || type == DNS_TYPE_NS);
+	check_name(from);
 	check_name(name);
-
-	(void)zone;
 	++*(unsigned *)ctx;
 }
 

@@ -153,7 +153,7 @@ class Run:
         elif self._ends.encrypted:
             encrypted.settle(record)
         elif self._options.refresh:
-            record["refreshes"] = refresh.settle(record)
+            record["refreshes"] = refresh.settle(record, self._options.refresh)
         if "stats" in record:
             account.settle(record, self._folder, int(self._options.mask, 0))
 

@@ -39,9 +39,9 @@ def _path(group, key, title, *arguments, quick=False):
     return Column(key, group, title, arguments, quick)
 
 
-def _refresh(kind, title):
+def _refresh(kind, title, directives="dly100"):
     return Column(kind, "cached answers", title,
-                  ("--refresh", kind, "--directives", "dly100", "--queries", "300"))
+                  ("--refresh", kind, "--directives", directives, "--queries", "300"))
 
 
 FORWARDING = (
@@ -57,6 +57,7 @@ FORWARDING = (
     _faults("mixed", "all of these mixed", _MIXED, "--qtypes", "A,AAAA", *_PATIENT, quick=True),
     _refresh("prefetch", "prefetched"),
     _refresh("stale", "stale, then asked"),
+    _refresh("alias", "an alias, not its target", "cnin+dly100"),
     _path("clients", "same5", "5 ask the same at once", "--same", "5", "--directives", "rnd50",
           quick=True),
     _path("clients", "tcp", "TCP", "--client-proto", "tcp"),

@@ -32,7 +32,7 @@ logging {{
 }};
 """
 
-REFRESH = {"prefetch": "prefetch 10 16;",
+REFRESH = {"prefetch": "prefetch 10 16;", "alias": "",
            "stale": "stale-cache-enable yes; stale-answer-enable yes; stale-answer-client-timeout 0;"}
 
 

@@ -29,7 +29,7 @@ getPool(""):setCache(pc)
 _PROTO = {"udp": "", "tcp": ", tcpOnly=true",
           "tls": ', tls="openssl", subjectName="upstream", validateCertificates=false'}
 
-NO_REFRESH = {"stale": "dnsdist serves stale answers only where no backend lives, and asks none then"}
+NO_REFRESH = {"alias": "its cache has whole answers", "stale": "dnsdist serves stale answers only where no backend lives, and asks none then"}
 
 
 def command(setting):

@@ -4,7 +4,8 @@
 from resolverkit import Unsupported
 
 REFRESH = {"stale": ["use-stale-cache"]}
-NO_REFRESH = {"prefetch": "dnsmasq never asks before an answer's time is over"}
+NO_REFRESH = {"alias": "dnsmasq asks for the alias again, whole",
+              "prefetch": "dnsmasq never asks before an answer's time is over"}
 
 
 def command(setting, *extra):

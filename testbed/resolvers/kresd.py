@@ -38,7 +38,7 @@ _FORWARD = {
 }
 
 REFRESH = {"prefetch": "modules = { predict = { window = 0, period = 0 } }"}
-NO_REFRESH = {"stale": "it serves stale answers only once the upstream has timed out, and does not "
+NO_REFRESH = {"alias": "it asks for the alias again, whole", "stale": "it serves stale answers only once the upstream has timed out, and does not "
                        "ask again then"}
 
 

@@ -34,7 +34,8 @@ loglevel=3
 {refresh}
 """
 
-REFRESH = {"prefetch": "refresh-on-ttl-perc=20\ndisable-packetcache=yes", "stale": "serve-stale-extensions=10"}
+REFRESH = {"prefetch": "refresh-on-ttl-perc=20\ndisable-packetcache=yes", "stale": "serve-stale-extensions=10",
+           "alias": "disable-packetcache=yes"}
 
 
 def command(setting, *extra):

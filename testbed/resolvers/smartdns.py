@@ -30,7 +30,7 @@ _SERVER = {"udp": "server {}", "tcp": "server-tcp {}",
            "tls": "server-tls {}:853 -no-check-certificate"}
 
 REFRESH = {"stale": "serve-expired yes"}
-NO_REFRESH = {"prefetch": "smartdns prefetches by its own clock, for nobody"}
+NO_REFRESH = {"alias": "its cache has whole answers", "prefetch": "smartdns prefetches by its own clock, for nobody"}
 
 
 def command(setting):

@@ -30,7 +30,7 @@ _OWN_RUN = 'mount -t tmpfs -o mode=1777 tmpfs /run && exec "$@"'
 _DYNAMIC_USER = "61999"         # systemd.exec(5): dynamic users are 61184 to 65519
 _CAPABILITIES = "-all,+net_bind_service,+net_admin"
 
-NO_REFRESH = dict.fromkeys(("prefetch", "stale"), "stubby has no cache")
+NO_REFRESH = dict.fromkeys(("prefetch", "stale", "alias"), "stubby has no cache")
 
 
 def command(setting):

@@ -33,7 +33,7 @@ forward-zone:
 """
 
 _CACHE = "msg-cache-size: {0}m\n    rrset-cache-size: {0}m"
-REFRESH = {"prefetch": "prefetch: yes", "stale": "serve-expired: yes"}
+REFRESH = {"prefetch": "prefetch: yes", "stale": "serve-expired: yes", "alias": ""}
 
 
 def command(setting):

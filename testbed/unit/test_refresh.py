@@ -46,6 +46,14 @@ class Settle(unittest.TestCase):
         self.assertEqual(refresh.settle(record)["names"], 0)
         self.assertEqual(record["witness"]["right"], 1)
 
+    def test_alias(self):
+        """What an alias leads to is asked for alone the second time, while its client waits."""
+        alias = NAME.replace(".dly100", ".cnin.dly100")
+        record = {"clients": {"waits": [(137, alias, 10.0, 10.2), (139, alias, 13.6, 13.75)]},
+                  "witness": {"owned": [(10.001, alias, 1, [137]), (10.1, NAME, 1, [137]), (13.601, NAME, 1, [139])]}}
+        self.assertEqual(refresh.settle(record, "alias"), {"names": 1, "right": 1, "wrong": 0, "unmarked": 0})
+        self.assertEqual(record["witness"]["right"], 3)
+
     def test_too_few(self):
         """A run in which the cache was not refreshed proves nothing."""
         record = {"refreshes": {"names": 49}, "clients": {"distinct": 100}}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "aliases.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+void aliases_init(struct aliases *a)
+{
+	pthread_mutex_init(&a->lock, NULL);
+}
+
+void alias_add(struct alias *alias, const struct dns_name *target)
+{
+	if (!target->labels || alias->targets == ALIASES_TARGETS)
+		return;
+	struct alias_target *t = &alias->target[alias->targets++];
+	unsigned left_out = target->labels > ALIASES_LABELS ? target->labels - ALIASES_LABELS : 0;
+
+	t->labels = target->labels - left_out;
+	t->suffix[0] = target->suffix[0];
+	for (unsigned i = 1; i < t->labels; i++)
+		t->suffix[i] = target->suffix[i + left_out];
+}
+
+void alias_target(const struct alias *alias, unsigned i, struct dns_name *out)
+{
+	const struct alias_target *t = &alias->target[i];
+
+	out->labels = t->labels;
+	out->underscore = false;
+	memcpy(out->suffix, t->suffix, t->labels * sizeof(t->suffix[0]));
+}
+
+static struct alias_set *set_of(struct aliases *a, uint64_t name)
+{
+	return &a->set[(name >> 20) % ALIASES_SETS];
+}
+
+/* Also without the lock: most names are no aliases, and need none. */
+static int way_of(const struct alias_set *set, uint64_t name)
+{
+	for (int i = 0; i < ALIASES_WAYS; i++)
+		if (atomic_load_explicit(&set->name[i], memory_order_relaxed) == name)
+			return i;
+	return -1;
+}
+
+static int oldest_way(const struct alias_set *set)
+{
+	int oldest = 0;
+
+	for (int i = 1; i < ALIASES_WAYS; i++)
+		if (set->used[i] < set->used[oldest])
+			oldest = i;
+	return oldest;
+}
+
+/* A fork amid this leaves its child a free place, or a whole one. */
+static void put(struct alias_set *set, int way, uint64_t name, const struct alias *alias)
+{
+	atomic_store_explicit(&set->name[way], 0, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	set->alias[way] = *alias;
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_store_explicit(&set->name[way], name, memory_order_relaxed);
+}
+
+void aliases_keep(struct aliases *a, uint64_t name, const struct alias *alias)
+{
+	struct alias_set *set = set_of(a, name);
+
+	if (!alias->targets && way_of(set, name) < 0)
+		return;
+	pthread_mutex_lock(&a->lock);
+	int way = way_of(set, name);
+
+	if (way < 0)
+		way = oldest_way(set);
+	set->used[way] = alias->targets ? ++a->clock : 0;
+	put(set, way, alias->targets ? name : 0, alias);
+	pthread_mutex_unlock(&a->lock);
+}
+
+bool aliases_find(struct aliases *a, uint64_t name, struct alias *out)
+{
+	struct alias_set *set = set_of(a, name);
+
+	if (way_of(set, name) < 0)
+		return false;
+	pthread_mutex_lock(&a->lock);
+	int way = way_of(set, name);
+
+	if (way >= 0) {
+		set->used[way] = ++a->clock;
+		*out = set->alias[way];
+	}
+	pthread_mutex_unlock(&a->lock);
+	return way >= 0;
+}

@@ -179,7 +179,7 @@ tested: all unit programs musl build/tsan/f_race bench-programs $(FUZZERS:%=buil
 
 test:
 	scripts/install-deps all
-	$(MAKE) tested
+	$(MAKE) -j$$(nproc) tested
 	testbed/run-tests
 
 matrix:

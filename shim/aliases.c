@@ -9,7 +9,7 @@ void aliases_init(struct aliases *a)
 	pthread_mutex_init(&a->lock, NULL);
 }
 
-void alias_add(struct alias *alias, const struct dns_name *target)
+void aliases_add(struct alias *alias, const struct dns_name *target)
 {
 	if (!target->labels || alias->targets == ALIASES_TARGETS)
 		return;
@@ -22,7 +22,7 @@ void alias_add(struct alias *alias, const struct dns_name *target)
 		t->suffix[i] = target->suffix[i + left_out];
 }
 
-void alias_target(const struct alias *alias, unsigned i, struct dns_name *out)
+void aliases_target(const struct alias *alias, unsigned i, struct dns_name *out)
 {
 	const struct alias_target *t = &alias->target[i];
 

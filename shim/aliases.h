@@ -48,10 +48,10 @@ struct aliases {
 void aliases_init(struct aliases *a);
 
 /** The chain goes on to this name. What there is no room for, and the root, is left out. */
-void alias_add(struct alias *alias, const struct dns_name *target);
+void aliases_add(struct alias *alias, const struct dns_name *target);
 
 /** Target number i as a name: its whole hash, and those of what it lies beneath as far as they were kept. */
-void alias_target(const struct alias *alias, unsigned i, struct dns_name *out);
+void aliases_target(const struct alias *alias, unsigned i, struct dns_name *out);
 
 /** From now on the name is this alias; without targets: it is none any more, if it ever was. */
 void aliases_keep(struct aliases *a, uint64_t name, const struct alias *alias);

@@ -1010,7 +1010,7 @@ static void follow_aliases(struct attrib *a, uint32_t now, const struct dns_name
 		for (unsigned i = 0; i < alias.targets; i++) {
 			struct dns_name target;
 
-			alias_target(&alias, i, &target);
+			aliases_target(&alias, i, &target);
 			learn_owned(&l, &target);
 			hash = dns_name_hash(&target);
 		}
@@ -1508,7 +1508,7 @@ static void learn(void *ctx, uint16_t type, const struct dns_name *from,
 		return;
 	learn_owned(l, name);
 	if (type == DNS_TYPE_CNAME && dns_name_hash(from) == l->chain_end) {
-		alias_add(&l->alias, name);
+		aliases_add(&l->alias, name);
 		l->chain_end = dns_name_hash(name);
 	}
 }

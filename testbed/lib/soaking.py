@@ -146,8 +146,8 @@ class Soak(Run):
             "in_flight": max(SAME, round(self._options.in_flight * share)), **extra})
         title = f"{name}{number}"
         # serials never come again; the kinds' own ranges keep them apart
-        first = self._asked + wanted * [part[0] for part in PARTS].index(name)
-        argv = Ends(options, self._folder, self._shim).clients(title, first * len(PARTS))
+        first = self._asked * len(PARTS) + wanted * [part[0] for part in PARTS].index(name)
+        argv = Ends(options, self._folder, self._shim).clients(title, first)
         return title, self._start(title, self._network.clients, argv)
 
     def _finish(self, resolver, daemon):

@@ -43,7 +43,7 @@ static struct alias leading_to(uint64_t base)
 	struct dns_name target = name_of(3, base);
 	struct alias alias = {0};
 
-	alias_add(&alias, &target);
+	aliases_add(&alias, &target);
 	return alias;
 }
 
@@ -54,7 +54,7 @@ static uint64_t found(uint64_t name)
 
 	if (!aliases_find(table, name, &alias))
 		return 0;
-	alias_target(&alias, 0, &target);
+	aliases_target(&alias, 0, &target);
 	return target.suffix[0];
 }
 
@@ -80,15 +80,15 @@ static void chains(void **state)
 	struct dns_name root = name_of(0, 0), out;
 
 	(void)state;
-	alias_add(&alias, &root);
+	aliases_add(&alias, &root);
 	assert_int_equal(alias.targets, 0);
 	for (unsigned i = 0; i < ALIASES_TARGETS + 2; i++) {
 		struct dns_name target = name_of(2, 100 * (i + 1));
 
-		alias_add(&alias, &target);
+		aliases_add(&alias, &target);
 	}
 	assert_int_equal(alias.targets, ALIASES_TARGETS);
-	alias_target(&alias, ALIASES_TARGETS - 1, &out);
+	aliases_target(&alias, ALIASES_TARGETS - 1, &out);
 	assert_int_equal(out.suffix[0], 100 * ALIASES_TARGETS);
 }
 
@@ -98,8 +98,8 @@ static void deep_targets(void **state)
 	struct dns_name deep = name_of(DNS_LABELS_MAX, 1000), out;
 
 	(void)state;
-	alias_add(&alias, &deep);
-	alias_target(&alias, 0, &out);
+	aliases_add(&alias, &deep);
+	aliases_target(&alias, 0, &out);
 	assert_int_equal(out.labels, ALIASES_LABELS);
 	assert_int_equal(out.suffix[0], 1000);
 	for (unsigned i = 1; i < ALIASES_LABELS; i++) /* from the top-level domain down */

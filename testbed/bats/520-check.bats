@@ -226,9 +226,9 @@ assert json.load(sys.stdin.buffer)["findings"][0]["target"].endswith("caf\u00e9"
 	found ok rule-save 'IPv4, iptables'
 	found ok rule-restore 'IPv4, iptables'
 	found ok rule-output 'IPv4, iptables: -t mangle -A OUTPUT'
-	# Probes have no mark, and what a busy machine has sent twice counts twice.
+	# Probes have no mark, what a busy machine has sent twice counts twice, and two queries may share a source port.
 	found ok client-flows '^100 of 1[0-9][0-9] flows'
-	found ok upstream-flows '^1[0-9][0-9] of 1[0-9][0-9] flows'
+	found ok upstream-flows '^(9[0-9]|1[0-9][0-9]) of (9[0-9]|1[0-9][0-9]) flows'
 	found ok seccomp 'no filter'
 	run jq -r .verdict "$report"
 	assert_output works

@@ -2,6 +2,7 @@
 #include "attrib.h"
 
 #include "aliases.h"
+#include "carve.h"
 #include "holders.h"
 #include "servers.h"
 
@@ -132,11 +133,6 @@ static uint32_t buckets_for(unsigned capacity)
 	return n;
 }
 
-static size_t align64(size_t n)
-{
-	return (n + 63) & ~(size_t)63;
-}
-
 /* An entry weighs as many units as it has links, and one where it has none. */
 static unsigned weight_of_all(unsigned capacity)
 {
@@ -147,26 +143,19 @@ static size_t shard_bytes(unsigned capacity)
 {
 	size_t c = capacity;
 
-	return align64((c * ENTRIES_PER + 1) * sizeof(struct entry)) +
-	       align64((c * LINKS_PER + 1) * sizeof(struct link)) +
-	       align64((c * NODES_PER + 1) * sizeof(struct node)) +
-	       2 * align64(buckets_for(capacity) * sizeof(uint32_t)) +
-	       align64(holders_size(capacity * ENTRIES_PER, weight_of_all(capacity)));
+	return carve_size((c * ENTRIES_PER + 1) * sizeof(struct entry)) +
+	       carve_size((c * LINKS_PER + 1) * sizeof(struct link)) +
+	       carve_size((c * NODES_PER + 1) * sizeof(struct node)) +
+	       2 * carve_size(buckets_for(capacity) * sizeof(uint32_t)) +
+	       carve_size(holders_size(capacity * ENTRIES_PER, weight_of_all(capacity)));
 }
 
 size_t attrib_size(unsigned capacity)
 {
-	uint64_t bytes = align64(sizeof(struct attrib)) + SHARDS * (uint64_t)shard_bytes(capacity);
+	uint64_t bytes =
+		carve_size(sizeof(struct attrib)) + SHARDS * (uint64_t)shard_bytes(capacity);
 
 	return bytes <= SIZE_MAX / 2 ? (size_t)bytes : 0;
-}
-
-static void *carve(char **at, size_t bytes)
-{
-	void *p = *at;
-
-	*at += align64(bytes);
-	return p;
 }
 
 static void shard_init(struct shard *s, char **at, unsigned capacity, const struct sip_key *key)
@@ -189,7 +178,7 @@ static void shard_init(struct shard *s, char **at, unsigned capacity, const stru
 struct attrib *attrib_init(void *zeroed, unsigned capacity, const struct sip_key *key)
 {
 	struct attrib *a = zeroed;
-	char *at = (char *)zeroed + align64(sizeof(*a));
+	char *at = (char *)zeroed + carve_size(sizeof(*a));
 
 	a->key = *key;
 	a->capacity = capacity;
@@ -957,26 +946,17 @@ static bool already_learned(const struct shard *s, uint32_t node, const struct a
 	return link && same_ref(s->entries[s->links[link].entry].owner.ref, owner->ref);
 }
 
-struct learning {
-	struct attrib *a;
-	uint32_t now;
-	const struct dns_name *question;
-	bool owned;
-	struct attrib_owner owner;
-	struct alias alias; /* what the question's name turns out to be */
-	uint64_t chain_end;
-};
-
 /* A name that an answer to the owner's query named, or that what it asked for is known to lead to. */
-static void learn_owned(const struct learning *l, const struct dns_name *name)
+static void learn_owned(struct attrib *a, uint32_t now, const struct attrib_owner *owner,
+			const struct dns_name *name)
 {
 	uint64_t hash = node_hash(dns_name_hash(name), NODE_NAME);
-	struct shard *s = enter(l->a, shard_of(name, 0), l->now);
-	bool known = already_learned(s, node_find(s, hash), &l->owner);
-	uint32_t i = known || !name->labels ? 0 : entry_make(s, l->now, CLASS_LEARNED);
+	struct shard *s = enter(a, shard_of(name, 0), now);
+	bool known = already_learned(s, node_find(s, hash), owner);
+	uint32_t i = known || !name->labels ? 0 : entry_make(s, now, CLASS_LEARNED);
 
 	if (i) {
-		s->entries[i].owner = l->owner;
+		s->entries[i].owner = *owner;
 		link_make(s, i, hash, LIST_LEARNED);
 		link_ancestors(s, i, name, LIST_LEARNED);
 		count_in(s, i);
@@ -984,13 +964,11 @@ static void learn_owned(const struct learning *l, const struct dns_name *name)
 	shard_unlock(s);
 	if (!i || name->labels < 2)
 		return;
-	s = enter(l->a, shard_of_tld(name), l->now);
+	s = enter(a, shard_of_tld(name), now);
 	hash = node_hash(name->suffix[name->labels - 1], NODE_BENEATH);
-	i = already_learned(s, node_find(s, hash), &l->owner)
-		    ? 0
-		    : entry_make(s, l->now, CLASS_LEARNED);
+	i = already_learned(s, node_find(s, hash), owner) ? 0 : entry_make(s, now, CLASS_LEARNED);
 	if (i) {
-		s->entries[i].owner = l->owner;
+		s->entries[i].owner = *owner;
 		link_tld(s, i, name, LIST_LEARNED);
 		count_in(s, i);
 	}
@@ -1005,13 +983,11 @@ static void follow_aliases(struct attrib *a, uint32_t now, const struct dns_name
 	struct alias alias;
 
 	for (int hop = 0; hop < ALIASES_HOPS && aliases_find(&a->aliases, hash, &alias); hop++) {
-		struct learning l = {.a = a, .now = now, .owner = *who};
-
 		for (unsigned i = 0; i < alias.targets; i++) {
 			struct dns_name target;
 
 			aliases_target(&alias, i, &target);
-			learn_owned(&l, &target);
+			learn_owned(a, now, who, &target);
 			hash = dns_name_hash(&target);
 		}
 	}
@@ -1478,6 +1454,16 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 
 /* ---- what an answer teaches ---- */
 
+struct learning {
+	struct attrib *a;
+	uint32_t now;
+	const struct dns_name *question;
+	bool owned;
+	struct attrib_owner owner;
+	struct alias alias; /* what the question's name turns out to be */
+	uint64_t chain_end;
+};
+
 /* Where who waits beneath a zone is found. */
 static struct served_zone zone_of(const struct dns_name *zone)
 {
@@ -1506,7 +1492,7 @@ static void learn(void *ctx, uint16_t type, const struct dns_name *from,
 		servers_learn(&l->a->servers, name, zone_of(from));
 	if (!l->owned)
 		return;
-	learn_owned(l, name);
+	learn_owned(l->a, l->now, &l->owner, name);
 	if (type == DNS_TYPE_CNAME && dns_name_hash(from) == l->chain_end) {
 		aliases_add(&l->alias, name);
 		l->chain_end = dns_name_hash(name);
@@ -1591,11 +1577,8 @@ void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *que
 		count_in(s, i);
 	}
 	shard_unlock(s);
-	if (decision->evidence == ATTRIB_TURN) {
-		struct learning l = {.a = a, .now = now, .owner = decision->owner};
-
-		learn_owned(&l, &query->name);
-	}
+	if (decision->evidence == ATTRIB_TURN)
+		learn_owned(a, now, &decision->owner, &query->name);
 }
 
 /* ---- figures ---- */

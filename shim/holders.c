@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "holders.h"
 
+#include "carve.h"
+
 #include <stdbool.h>
 #include <string.h>
 
 enum {
 	HOLDERS_PER = 2, /* of an entry: an address and a network */
-	ALIGNMENT = 64,
 	/* what an identity is of, besides an address family */
 	OF_SOCKET = 0,
 	OF_SESSION = 1,
@@ -33,11 +34,6 @@ struct holder {
 
 /* ---- memory ---- */
 
-static size_t aligned(size_t bytes)
-{
-	return (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-}
-
 static uint32_t buckets_for(unsigned entries)
 {
 	uint32_t n = 1024;
@@ -56,18 +52,10 @@ size_t holders_size(unsigned entries, unsigned weight)
 {
 	size_t n = entries;
 
-	return aligned((n + 1) * sizeof(struct holding)) +
-	       aligned((n * HOLDERS_PER + 1) * sizeof(struct holder)) +
-	       aligned(buckets_for(entries) * sizeof(uint32_t)) +
-	       (size_t)2 * HOLDERS_KINDS * aligned(steps_for(weight) * sizeof(uint32_t));
-}
-
-static void *carve(char **at, size_t bytes)
-{
-	void *p = *at;
-
-	*at += aligned(bytes);
-	return p;
+	return carve_size((n + 1) * sizeof(struct holding)) +
+	       carve_size((n * HOLDERS_PER + 1) * sizeof(struct holder)) +
+	       carve_size(buckets_for(entries) * sizeof(uint32_t)) +
+	       (size_t)2 * HOLDERS_KINDS * carve_size(steps_for(weight) * sizeof(uint32_t));
 }
 
 void holders_init(struct holders *h, void *zeroed, unsigned entries, unsigned weight,

@@ -34,6 +34,8 @@ enum {
 			       evidence */
 };
 
+#define AN_UNEXPLAINED ((uint64_t)1 << 32) /* of those who wait, in attrib.waiting */
+
 /* What an entry is; doubles as the list of its kind in order of age. The first ones count as their client's. */
 enum class { CLASS_WAITING, CLASS_LEARNED, CLASS_UPSTREAM, CLASS_ANSWERED, CLASSES };
 
@@ -48,8 +50,11 @@ enum list { LIST_FRESH, LIST_CHARGED, LIST_ANSWERED, LIST_LEARNED, LIST_LEARNED_
 /* What a node stands for: mixed into the name's hash. */
 enum node_kind { NODE_QUESTION = 1, NODE_NAME = 2, NODE_BENEATH = 3 };
 
-/* States in the low bits of an entry's tag, which others read without the lock. */
-enum { TAG_FREE, TAG_WAITING, TAG_ANSWERED, TAG_OTHER, TAG_STATES = 4 };
+/*
+ * States in the low bits of an entry's tag, which others read without the lock. Settled: answered too, but with what
+ * came from upstream, so that nothing is left to refresh.
+ */
+enum { TAG_FREE, TAG_WAITING, TAG_ANSWERED, TAG_SETTLED, TAG_OTHER, TAG_STATES = 8 };
 
 struct entry {
 	_Atomic uint32_t tag; /* generation * TAG_STATES + state */
@@ -59,7 +64,12 @@ struct entry {
 	uint32_t key_next;
 	uint32_t older, newer; /* in the list of its class */
 	uint32_t links;	       /* first of them */
+	/* of client queries: */
+	uint32_t born; /* the shard's count of final answers then */
 	uint8_t class;
+	bool unexplained; /* it waits, and no upstream query is known that may be for it */
+	bool fed;	  /* an upstream query for it had a final answer */
+	uint8_t pending;  /* upstream queries for it that have no answer yet; UINT8_MAX: or more */
 	struct attrib_owner owner;
 };
 
@@ -78,6 +88,9 @@ struct node {
 	uint64_t hash;
 	uint32_t next; /* in the bucket, or the next free one */
 	uint32_t links;
+	/* of questions: */
+	uint32_t final; /* the shard's count at the last final answer to it; 0: there was none */
+	bool outstanding; /* it was asked upstream for who waits for it, and no answer has come since */
 	struct ends list[LISTS];
 };
 
@@ -98,6 +111,7 @@ struct shard {
 	uint32_t mask; /* of both */
 	struct ends age[CLASSES];
 	uint32_t count[CLASSES];
+	uint32_t finals; /* counts upstream answers that left nothing to ask: odd, so never 0 */
 	struct holders holders;
 	bool counting[HOLDERS_KINDS]; /* entries that come are counted as their clients' */
 	uint32_t uncounted
@@ -110,7 +124,8 @@ struct attrib {
 	unsigned capacity;
 	/* entries that went before their time; of them, clients that waited */
 	_Atomic uint64_t evicted, lost;
-	_Atomic uint32_t waiting; /* client queries that wait, in all shards together */
+	_Atomic uint64_t
+		waiting; /* client queries that wait, in all shards together, and the unexplained */
 	/* how often a turn named the same owner as better evidence, and not */
 	_Atomic uint32_t turn_right, turn_wrong;
 	_Atomic uint64_t
@@ -229,13 +244,32 @@ bool attrib_may_await(const struct attrib *a, uint16_t id, const struct attrib_o
 }
 
 /* A client's own entry begins to wait, or waits no longer. */
-static void waits(struct attrib *a, const struct attrib_owner *who, bool begins)
+static void waits(struct attrib *a, struct entry *e, bool begins)
 {
-	uint32_t one = begins ? 1 : UINT32_MAX;
+	uint64_t both = 1 + (e->unexplained ? AN_UNEXPLAINED : 0);
 
-	atomic_fetch_add_explicit(&a->waiting, one, memory_order_relaxed);
-	atomic_fetch_add_explicit(&a->awaited[awaited_index(who->id, who)], one,
-				  memory_order_release);
+	atomic_fetch_add_explicit(&a->waiting, begins ? both : -both, memory_order_relaxed);
+	atomic_fetch_add_explicit(&a->awaited[awaited_index(e->owner.id, &e->owner)],
+				  begins ? 1 : UINT32_MAX, memory_order_release);
+	e->unexplained = e->unexplained && begins;
+}
+
+/* An upstream query leaves for it. */
+static void explain(struct attrib *a, struct entry *e)
+{
+	if (e->unexplained)
+		atomic_fetch_sub_explicit(&a->waiting, AN_UNEXPLAINED, memory_order_relaxed);
+	e->unexplained = false;
+}
+
+static uint32_t count_waiting(const struct attrib *a)
+{
+	return (uint32_t)atomic_load_explicit(&a->waiting, memory_order_relaxed);
+}
+
+static bool somebody_unexplained(const struct attrib *a)
+{
+	return atomic_load_explicit(&a->waiting, memory_order_relaxed) >= AN_UNEXPLAINED;
 }
 
 /* Forgets everything in it. The entries' generations go on, so that no old reference comes to life
@@ -244,7 +278,7 @@ static void shard_empty(struct shard *s)
 {
 	for (uint32_t i = 1; i <= s->entry_pool.fresh; i++) {
 		if (s->entries[i].tag % TAG_STATES == TAG_WAITING && s->entries[i].question)
-			waits(s->whole, &s->entries[i].owner, false);
+			waits(s->whole, &s->entries[i], false);
 		uint32_t generation = s->entries[i].tag / TAG_STATES + 1;
 
 		memset(&s->entries[i], 0, sizeof(s->entries[i]));
@@ -315,46 +349,53 @@ static uint64_t question_hash(uint64_t name, uint16_t qtype)
 	return h ^ h >> 32;
 }
 
+/* Beside the address families: what else tells askers apart. The first word says it, and with it how many words follow. */
+enum { BY_SESSION = 0xfe, UPSTREAM = 0xff };
+
+static uint64_t key_head(const struct dns_message *m, unsigned by, unsigned proto, unsigned port)
+{
+	return (uint64_t)m->id << 48 | (uint64_t)m->qtype << 32 | (uint64_t)port << 16 |
+	       proto << 8 | by;
+}
+
+static uint64_t socket_word(int fd, uint32_t gen)
+{
+	return (uint64_t)(uint32_t)fd << 32 | gen;
+}
+
+static uint64_t hash_words(const struct attrib *a, const struct dns_message *m,
+			   const uint64_t *words, size_t count)
+{
+	return siphash13_words(&a->key, dns_name_hash(&m->name), words, count) | 1;
+}
+
 static uint64_t client_key(const struct attrib *a, const struct dns_message *m,
 			   const struct attrib_owner *who)
 {
-	struct {
-		uint8_t addr[16];
-		uint32_t fd, fd_gen;
-		uint16_t port, id, qtype;
-		uint8_t family, proto;
-	} k = {.port = who->flow.client.port,
-	       .id = m->id,
-	       .qtype = m->qtype,
-	       .family = who->flow.client.family,
-	       .proto = who->flow.proto};
+	const struct endpoint *client = &who->flow.client;
+	unsigned proto = who->flow.proto;
+	uint64_t words[3];
 
-	memcpy(k.addr, who->flow.client.addr, sizeof(k.addr));
 	if (who->session) { /* whose answer names no socket */
-		k.fd_gen = who->session;
-		memset(k.addr, 0, sizeof(k.addr));
-		k.port = 0;
-		k.family = 0;
-	} else if (!k.family) { /* no address to tell clients apart by: then the socket does */
-		k.fd = (uint32_t)who->fd;
-		k.fd_gen = who->fd_gen;
+		words[0] = key_head(m, BY_SESSION, proto, 0);
+		words[1] = who->session;
+		return hash_words(a, m, words, 2);
 	}
-	return siphash13(&a->key, dns_name_hash(&m->name), &k, sizeof(k)) | 1;
+	words[0] = key_head(m, client->family, proto, client->port);
+	memcpy(words + 1, client->addr, sizeof(client->addr));
+	if (client->family == AF_INET6)
+		return hash_words(a, m, words, 3);
+	if (!client->family) /* no address to tell clients apart by: then the socket does */
+		words[1] = socket_word(who->fd, who->fd_gen);
+	return hash_words(a, m, words, 2);
 }
 
 static uint64_t upstream_key(const struct attrib *a, const struct dns_message *m,
 			     struct attrib_socket socket)
 {
-	struct {
-		uint32_t fd, gen;
-		uint16_t id, qtype, upstream, pad;
-	} k = {.fd = (uint32_t)socket.fd,
-	       .gen = socket.gen,
-	       .id = m->id,
-	       .qtype = m->qtype,
-	       .upstream = 1};
+	uint64_t words[2] = {key_head(m, UPSTREAM, 0, 0), socket_word(socket.fd, socket.gen)};
 
-	return siphash13(&a->key, dns_name_hash(&m->name), &k, sizeof(k)) | 1;
+	return hash_words(a, m, words, 2);
 }
 
 /* ---- pools, lists and tables of one shard; its lock is held ---- */
@@ -576,7 +617,7 @@ static void entry_drop(struct shard *s, uint32_t i)
 	uint32_t generation = atomic_load_explicit(&e->tag, memory_order_relaxed) / TAG_STATES;
 
 	if (e->class == CLASS_WAITING && is_query(e))
-		waits(s->whole, &e->owner, false);
+		waits(s->whole, e, false);
 
 	holders_remove(&s->holders, i);
 	links_drop(s, e);
@@ -729,6 +770,8 @@ static uint32_t entry_make(struct shard *s, uint32_t now, enum class class)
 	e->stamp = now;
 	e->links = 0;
 	e->key = e->question = 0;
+	e->unexplained = e->fed = false;
+	e->pending = 0;
 	age_append(s, i, class);
 	set_state(e, class == CLASS_WAITING    ? TAG_WAITING
 		     : class == CLASS_ANSWERED ? TAG_ANSWERED
@@ -841,6 +884,15 @@ static void link_tld(struct shard *s, uint32_t i, const struct dns_name *name, e
 	link_make(s, i, node_hash(name->suffix[name->labels - 1], NODE_BENEATH), list);
 }
 
+/* Who asks what has been asked upstream for another already waits for that answer. */
+static void begin_waiting(struct shard *s, struct entry *e)
+{
+	uint32_t node = node_find(s, e->question);
+
+	e->unexplained = !(node && s->nodes[node].list[LIST_CHARGED].oldest);
+	waits(s->whole, e, true);
+}
+
 /* The client's own query, in the shard of its name: one that waits, or has been answered already. */
 static uint32_t enter_query(struct attrib *a, struct shard *s, uint32_t now,
 			    const struct dns_message *query, uint64_t key, enum class class,
@@ -855,7 +907,10 @@ static uint32_t enter_query(struct attrib *a, struct shard *s, uint32_t now,
 	who->ref = ref_to(a, s, i);
 	s->entries[i].owner = *who;
 	s->entries[i].question = question_hash(hash, query->qtype);
+	s->entries[i].born = s->finals;
 	key_insert(s, i, key);
+	if (class == CLASS_WAITING)
+		begin_waiting(s, &s->entries[i]);
 	link_make(s, i, s->entries[i].question, list);
 	link_make(s, i, node_hash(hash, NODE_NAME), list);
 	link_ancestors(s, i, &query->name, list);
@@ -1005,10 +1060,8 @@ void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_messag
 	who->asked = now;
 	who->ref = who->tld = (struct attrib_ref){0};
 	bool again = refresh_query(a, s, now, key, who);
-	if (!again && enter_query(a, s, now, query, key, CLASS_WAITING, who)) {
+	if (!again && enter_query(a, s, now, query, key, CLASS_WAITING, who))
 		atomic_store_explicit(&a->newest, pack(who->ref), memory_order_relaxed);
-		waits(a, who, true);
-	}
 	shard_unlock(s);
 	if (query->name.labels >= 2 && who->ref.index) {
 		s = enter(a, shard_of_tld(&query->name), now);
@@ -1061,22 +1114,51 @@ void attrib_client_past(struct attrib *a, uint32_t now, const struct dns_message
 		follow_aliases(a, now, &query->name, who);
 }
 
-static void answer_entry(struct shard *s, uint32_t now, uint64_t key)
+/* Has upstream had the last word on its question since it came? */
+static bool has_final(const struct node *question, const struct entry *e)
 {
-	uint32_t i = key_find(s, key);
+	return question->final && (int32_t)(question->final - e->born) > 0;
+}
 
-	if (!i || s->entries[i].class != CLASS_WAITING)
+/*
+ * What its answer makes of it (enum TAG_). Whose answer came from upstream, or may have, is settled; and done with, where
+ * no more is to come: no answer is outstanding, and the resolver does not go from server to server itself, looking for the
+ * addresses of some at leisure.
+ */
+static uint32_t state_after(const struct shard *s, const struct entry *e)
+{
+	const struct node *question = &s->nodes[node_find(s, e->question)];
+
+	if (e->fed || has_final(question, e))
+		return e->pending || servers_any(&s->whole->servers) ? TAG_SETTLED : TAG_FREE;
+	return e->pending || question->outstanding ? TAG_SETTLED : TAG_ANSWERED;
+}
+
+static void answer_entry(struct shard *s, uint32_t i, uint32_t now, uint32_t state)
+{
+	struct entry *e = &s->entries[i];
+
+	if (state == TAG_FREE) {
+		entry_drop(s, i);
 		return;
-	if (is_query(&s->entries[i]))
-		waits(s->whole, &s->entries[i].owner, false);
-	s->entries[i].stamp = now;
+	}
+	if (is_query(e))
+		waits(s->whole, e, false);
+	e->stamp = now;
 	holders_remove(&s->holders, i);
 	age_remove(s, i);
 	age_append(s, i, CLASS_ANSWERED);
-	set_state(&s->entries[i], TAG_ANSWERED);
-	links_move(s, &s->entries[i], LIST_ANSWERED);
+	set_state(e, state);
+	links_move(s, e, LIST_ANSWERED);
 	if (s->count[CLASS_ANSWERED] > answered_most(s))
 		entry_drop(s, s->age[CLASS_ANSWERED].oldest);
+}
+
+static uint32_t find_waiting(const struct shard *s, uint64_t key)
+{
+	uint32_t i = key_find(s, key);
+
+	return i && s->entries[i].class == CLASS_WAITING ? i : 0;
 }
 
 void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,
@@ -1084,12 +1166,16 @@ void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_messa
 {
 	uint64_t key = client_key(a, answer, who);
 	struct shard *s = enter(a, shard_of(&answer->name, 0), now);
+	uint32_t i = find_waiting(s, key), state = i ? state_after(s, &s->entries[i]) : TAG_FREE;
 
-	answer_entry(s, now, key);
+	if (i)
+		answer_entry(s, i, now, state);
 	shard_unlock(s);
 	if (answer->name.labels >= 2) {
 		s = enter(a, shard_of_tld(&answer->name), now);
-		answer_entry(s, now, ~key);
+		i = find_waiting(s, ~key);
+		if (i)
+			answer_entry(s, i, now, state);
 		shard_unlock(s);
 	}
 }
@@ -1173,9 +1259,12 @@ static bool choose_question(struct choice *c, uint64_t name)
 				? own
 				: s->nodes[node].list[LIST_FRESH].oldest;
 
-	if (!link)
-		return choose_link(c, s->nodes[node].list[LIST_CHARGED].oldest, ATTRIB_EXACT);
-	charge(c, s->links[link].entry);
+	if (link)
+		charge(c, s->links[link].entry);
+	else
+		link = s->nodes[node].list[LIST_CHARGED].oldest;
+	if (link)
+		s->nodes[node].outstanding = true;
 	return choose_link(c, link, ATTRIB_EXACT);
 }
 
@@ -1206,7 +1295,7 @@ static bool choose_learned(struct choice *c, uint32_t node, enum attrib_evidence
 
 		if (state == TAG_WAITING)
 			return choose_link(c, i, evidence);
-		if (state == TAG_ANSWERED || s->nodes[node].links == 1) {
+		if (state != TAG_FREE || s->nodes[node].links == 1) {
 			list_remove(s, i);
 			list_append(s, i, LIST_LEARNED_BEFORE);
 		} else {
@@ -1217,14 +1306,25 @@ static bool choose_learned(struct choice *c, uint32_t node, enum attrib_evidence
 	return false;
 }
 
+/* Was it answered from the cache just now, so that this may be what the resolver refreshes? Else: was it answered at all? */
+static bool answered_as(const struct choice *c, const struct attrib_owner *owner, bool refreshes)
+{
+	uint32_t state = owner_state(c->a, owner, c->now);
+
+	if (refreshes)
+		return state == TAG_ANSWERED &&
+		       (int32_t)(c->now - owner->asked) < ATTRIB_REFRESH_MS;
+	return state == TAG_ANSWERED || state == TAG_SETTLED;
+}
+
 /* They lie there as they were found, so in no order of age: any that was answered a moment ago will do. */
-static bool choose_learned_before(struct choice *c, uint32_t node)
+static bool choose_learned_before(struct choice *c, uint32_t node, bool refreshes)
 {
 	struct shard *s = c->s;
 	uint32_t i = s->nodes[node].list[LIST_LEARNED_BEFORE].newest;
 
 	for (int n = 0; i && n < BEFORE_SCAN; n++, i = s->links[i].older)
-		if (owner_state(c->a, &s->entries[s->links[i].entry].owner, c->now) == TAG_ANSWERED)
+		if (answered_as(c, &s->entries[s->links[i].entry].owner, refreshes))
 			return choose_link(c, i, ATTRIB_ANSWERED);
 	return false;
 }
@@ -1243,7 +1343,7 @@ static bool choose_answered(struct choice *c, uint32_t node)
 {
 	return node &&
 	       (choose_link(c, c->s->nodes[node].list[LIST_ANSWERED].newest, ATTRIB_ANSWERED) ||
-		choose_learned_before(c, node));
+		choose_learned_before(c, node, false));
 }
 
 static uint64_t asked_name(const struct choice *c)
@@ -1267,11 +1367,36 @@ static bool choose_waiting(struct choice *c)
 	       (beneath && choose_learned(c, beneath, ATTRIB_ANCESTOR));
 }
 
-/* Who waited until a moment ago. */
+/* Who was answered from the cache just now, with what may have to be asked for anew. */
+static bool choose_refreshed(struct choice *c)
+{
+	uint64_t hash = asked_name(c);
+	uint32_t node = node_find(c->s, question_hash(hash, c->query->qtype));
+	uint32_t named = node_find(c->s, node_hash(hash, NODE_NAME));
+	uint32_t link = node ? c->s->nodes[node].list[LIST_ANSWERED].newest : 0;
+
+	const struct entry *e = &c->s->entries[c->s->links[link].entry];
+
+	uint32_t state = atomic_load_explicit(&e->tag, memory_order_relaxed) % TAG_STATES;
+
+	if (link && state == TAG_ANSWERED && !has_final(&c->s->nodes[node], e) &&
+	    (int32_t)(c->now - e->stamp) < ATTRIB_REFRESH_MS)
+		return choose_link(c, link, ATTRIB_ANSWERED);
+	return named && choose_learned_before(c, named, true);
+}
+
+/*
+ * Who waited until a moment ago. Not where somebody waits for whom nothing has been asked yet: it is more likely theirs,
+ * in a way that the names do not show, such as an alias that is not known as one.
+ */
 static bool choose_past(struct choice *c)
 {
 	uint64_t hash = asked_name(c);
 
+	if (choose_refreshed(c))
+		return true;
+	if (somebody_unexplained(c->a))
+		return false;
 	return choose_answered(c, node_find(c->s, node_hash(hash, NODE_NAME))) ||
 	       (c->query->name.labels &&
 		choose_answered(c, node_find(c->s, node_hash(hash, NODE_BENEATH))));
@@ -1388,7 +1513,7 @@ bool attrib_connection(const struct attrib *a, uint32_t now, struct attrib_turn 
 	if (!turn_speaks(turn) || owner_state(a, &turn->owner, now) != TAG_WAITING)
 		return false;
 	*owner = turn->owner;
-	return turn_trusted(a) || atomic_load_explicit(&a->waiting, memory_order_relaxed) == 1;
+	return turn_trusted(a) || count_waiting(a) == 1;
 }
 
 /*
@@ -1427,8 +1552,9 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 	unsigned whole = shard_of(&query->name, 0), seat = shard_of(&query->name, c.from);
 
 	decision->evidence = ATTRIB_NONE;
+	decision->key = upstream_key(a, query, socket);
 	c.s = enter(a, whole, now);
-	bool found = choose_repeat(&c, upstream_key(a, query, socket)) ||
+	bool found = choose_repeat(&c, decision->key) ||
 		     (c.from && choose_question(&c, dns_name_hash(&query->name)));
 	if (!found && seat != whole) {
 		shard_unlock(c.s);
@@ -1440,7 +1566,7 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 		c.s = enter(a, seat, now);
 		found = choose_past(&c);
 		shard_unlock(c.s);
-		if (!found)
+		if (!found && !somebody_unexplained(a))
 			choose_served(&c, true);
 	}
 	if (decision->evidence == ATTRIB_NONE)
@@ -1508,6 +1634,37 @@ static void learn_alias(const struct learning *l, const uint8_t *msg)
 		aliases_keep(&l->a->aliases, dns_name_hash(l->question), &l->alias);
 }
 
+/* For all who wait for this question. */
+static void question_answered(struct shard *s, const struct dns_message *answer, bool final)
+{
+	uint32_t node = node_find(s, question_hash(dns_name_hash(&answer->name), answer->qtype));
+
+	if (!node)
+		return;
+	s->nodes[node].outstanding = false;
+	if (final) {
+		s->finals = (s->finals | 1) + 2;
+		s->nodes[node].final = s->finals;
+	}
+}
+
+/* For the one that was charged. Gives the shard that is locked now. */
+static struct shard *owner_fed(struct attrib *a, struct shard *s, struct attrib_ref ref, bool final)
+{
+	struct shard *home = &a->shard[ref.shard];
+
+	if (home != s) {
+		shard_unlock(s);
+		shard_lock(home);
+	}
+	struct entry *e = &home->entries[ref_in(a, home, ref)]; /* nobody's, where it is gone */
+
+	if (e->pending)
+		e->pending--;
+	e->fed |= final;
+	return home;
+}
+
 void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,
 			    const uint8_t *msg, size_t len, struct attrib_socket socket,
 			    struct attrib_turn *turn)
@@ -1524,6 +1681,10 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 	if (i) {
 		l.owner = s->entries[i].owner;
 		entry_drop(s, i);
+		bool final = dns_is_final(answer, msg);
+
+		question_answered(s, answer, final);
+		s = owner_fed(a, s, l.owner.ref, final);
 	}
 	shard_unlock(s);
 	attrib_turn_add(turn, i ? &l.owner : NULL);
@@ -1538,45 +1699,62 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 		learn_alias(&l, msg);
 }
 
-/* The mark found out for a client query, kept with it. */
-static void keep_mark(struct attrib *a, const struct attrib_owner *owner)
+/* With the client query is kept that something left for it, and the mark that was found out. */
+static void keep_with_owner(struct attrib *a, struct shard *s, const struct attrib_owner *owner,
+			    bool again)
 {
-	struct shard *s = &a->shard[owner->ref.shard];
-
-	if (owner->state == MARK_UNKNOWN || !owner->ref.index)
-		return;
-	shard_lock(s);
 	uint32_t i = ref_in(a, s, owner->ref);
-	if (i) {
-		s->entries[i].owner.mark = owner->mark;
-		s->entries[i].owner.state = owner->state;
-		s->entries[i].owner.how = owner->how;
-	}
-	shard_unlock(s);
+
+	if (!i)
+		return;
+	struct entry *e = &s->entries[i];
+
+	explain(a, e);
+	if (!again && e->pending < UINT8_MAX)
+		e->pending++;
+	if (owner->state == MARK_UNKNOWN)
+		return;
+	e->owner.mark = owner->mark;
+	e->owner.state = owner->state;
+	e->owner.how = owner->how;
 }
 
-void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *query,
-		   struct attrib_socket socket, const struct attrib_decision *decision)
+/* Keeps the upstream query. True: the same, for the same client, was there already. */
+static bool keep_upstream(struct shard *s, uint32_t now, uint64_t key,
+			  const struct attrib_owner *owner)
 {
-	uint64_t key = upstream_key(a, query, socket);
-
-	if (decision->evidence == ATTRIB_NONE)
-		return;
-	keep_mark(a, &decision->owner);
-	struct shard *s = enter(a, shard_of(&query->name, 0), now);
 	uint32_t i = key_find(s, key);
+	bool again = i && same_ref(s->entries[i].owner.ref, owner->ref);
 
 	if (!i) {
 		i = entry_make(s, now, CLASS_UPSTREAM);
-		if (i)
-			key_insert(s, i, key);
+		if (!i)
+			return false;
+		key_insert(s, i, key);
 	}
-	if (i) {
-		holders_remove(&s->holders, i); /* another's so far, perhaps */
-		s->entries[i].owner = decision->owner;
-		count_in(s, i);
+	holders_remove(&s->holders, i); /* another's so far, perhaps */
+	s->entries[i].owner = *owner;
+	count_in(s, i);
+	return again;
+}
+
+void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *query,
+		   const struct attrib_decision *decision)
+{
+	const struct attrib_owner *owner = &decision->owner;
+
+	if (decision->evidence == ATTRIB_NONE)
+		return;
+	struct shard *s = enter(a, shard_of(&query->name, 0), now),
+		     *home = &a->shard[owner->ref.shard];
+	bool again = keep_upstream(s, now, decision->key, owner);
+
+	if (home != s) {
+		shard_unlock(s);
+		shard_lock(home);
 	}
-	shard_unlock(s);
+	keep_with_owner(a, home, owner, again);
+	shard_unlock(home);
 	if (decision->evidence == ATTRIB_TURN)
 		learn_owned(a, now, &decision->owner, &query->name);
 }

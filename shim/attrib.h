@@ -20,8 +20,10 @@
  *   ancestor  a client waits beneath it: minimised names, DS and DNSKEY, delegations. Of several: the thread's own,
  *             else the newest
  *   ancestor  also: it is a name server, or leads to one, and a client waits beneath a zone that it serves
- *   answered  as exact and ancestor, where the client has had its answer a moment ago: prefetches, stale answers.
- *             Of several: who was answered last
+ *   answered  the same question, or what it was learned to lead to, where the client has had its answer from the
+ *             cache just now: prefetches, stale answers. Of several: who was answered last
+ *   answered  also: as exact, learned and ancestor, where the client has had its answer a moment ago, wherever from; but
+ *             only while nobody waits for whom nothing has left yet
  *   turn      the thread received exactly one message in its turn, so this query is of its making; only where this
  *             program has been seen to send in the turn in which it received, and never otherwise
  *   none      nobody's: the default mark
@@ -47,8 +49,10 @@ enum {
 	ATTRIB_CAPACITY_DEFAULT = 8192,
 	ATTRIB_CAPACITY_MAX = 1048576,
 
-	ATTRIB_WAIT_MS = 30000,	    /* a client that has no answer by then has given up */
-	ATTRIB_ANSWERED_MS = 10000, /* prefetches and stale refreshes come within it */
+	ATTRIB_WAIT_MS = 30000,	  /* a client that has no answer by then has given up */
+	ATTRIB_REFRESH_MS = 2000, /* prefetches and stale refreshes come within it */
+	ATTRIB_ANSWERED_MS =
+		10000, /* so do their repeats, and what a resolver looks up at leisure */
 	ATTRIB_CLIENT_MS = ATTRIB_WAIT_MS + ATTRIB_ANSWERED_MS, /* nobody is an owner for longer */
 };
 
@@ -134,6 +138,7 @@ struct attrib_turn {
 
 struct attrib_decision {
 	enum attrib_evidence evidence;
+	uint64_t key;		   /* of the upstream query in the table */
 	struct attrib_owner owner; /* where evidence is not ATTRIB_NONE */
 };
 
@@ -198,10 +203,10 @@ bool attrib_newest(struct attrib *a, uint32_t now, struct attrib_owner *owner);
 void attrib_turn_add(struct attrib_turn *turn, const struct attrib_owner *owner);
 
 /**
- * Keeps a decision for repeats and for the answer, with the owner's mark as it was found out since.
+ * Keeps a decision on this query for repeats and for the answer, with the owner's mark as it was found out since.
  */
 void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *query,
-		   struct attrib_socket socket, const struct attrib_decision *decision);
+		   const struct attrib_decision *decision);
 
 /**
  * An upstream's answer came in: what it names is its owner's.

@@ -117,7 +117,7 @@ uint32_t decide_query(struct thread *t, struct attrib_socket socket,
 	say_losses();
 	if (out->why.evidence != ATTRIB_NONE) {
 		know_mark(&out->why.owner);
-		attrib_commit(shim.attrib, now, query, socket, &out->why);
+		attrib_commit(shim.attrib, now, query, &out->why);
 		out->mark = mark_of(&out->why.owner);
 	}
 	return out->mark;

@@ -123,6 +123,16 @@ static void hash_labels(const struct sip_key *key, const uint8_t *msg,
  * Opcodes 0 to 6 without 3 (IANA), and at most one question. A query of opcode QUERY answers nothing (an IXFR query,
  * RFC 1995, has its SOA in the authority section): a TLS ClientHello could else pass, whose first bytes read as one.
  */
+bool dns_is_final(const struct dns_message *answer, const uint8_t *msg)
+{
+	bool has_records = msg[6] || msg[7], authoritative = msg[2] & 0x04,
+	     recursion = msg[3] & 0x80;
+	bool referral = !has_records && !authoritative && !recursion;
+
+	return !answer->truncated &&
+	       ((answer->rcode == DNS_NOERROR && !referral) || answer->rcode == DNS_NXDOMAIN);
+}
+
 bool dns_plausible(const uint8_t *msg, size_t len)
 {
 	if (len < DNS_HEADER_LEN)

@@ -20,6 +20,9 @@ enum {
 	DNS_HEAD_MAX = 12 + 255 + 4, /* header and question at their longest */
 	DNS_LEARNED_MAX = 16, /* names taken from one answer: bounds the work of a hostile one */
 
+	DNS_NOERROR = 0,
+	DNS_NXDOMAIN = 3,
+
 	DNS_TYPE_NS = 2,
 	DNS_TYPE_CNAME = 5,
 	DNS_TYPE_DNAME = 39,
@@ -83,6 +86,14 @@ bool dns_parse(const struct sip_key *key, const uint8_t *msg, size_t len, struct
  * @return 0 where dns_parse would refuse the message
  */
 size_t dns_question_end(const uint8_t *msg, size_t len);
+
+/**
+ * Does the answer leave nothing to ask for its question? It is neither cut off nor a failure nor a referral (RFC 1034,
+ * section 4.3.2).
+ *
+ * @param answer, msg  what dns_parse said of the message, and the message
+ */
+bool dns_is_final(const struct dns_message *answer, const uint8_t *msg);
 
 /** Could these bytes be the start of a DNS message of any opcode? For streams: what is not is left
  * alone for good. */

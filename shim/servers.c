@@ -50,14 +50,23 @@ static void add_zone(struct server *server, struct served_zone zone)
 
 void servers_learn(struct servers *s, const struct dns_name *server, struct served_zone zone)
 {
+	if (server->labels)
+		atomic_store_explicit(&s->any, true, memory_order_relaxed);
 	pthread_mutex_lock(&s->lock);
 	for (unsigned at = 0; at < server->labels; at++)
 		add_zone(find_or_make(s, server->suffix[at]), zone);
 	pthread_mutex_unlock(&s->lock);
 }
 
+bool servers_any(const struct servers *s)
+{
+	return atomic_load_explicit(&s->any, memory_order_relaxed);
+}
+
 bool servers_find(struct servers *s, uint64_t name, struct served_zone zones[SERVERS_ZONES])
 {
+	if (!servers_any(s))
+		return false;
 	pthread_mutex_lock(&s->lock);
 	const struct server *server = find(s, name);
 

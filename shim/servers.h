@@ -10,6 +10,7 @@
 #include "dns.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,6 +36,7 @@ struct server {
 struct servers {
 	pthread_mutex_t lock;
 	uint32_t clock; /* counts uses */
+	_Atomic bool any;
 	struct server set[SERVERS_SETS][SERVERS_WAYS];
 };
 
@@ -43,6 +45,9 @@ void servers_init(struct servers *s);
 
 /** A server of that name serves the zone; the names above it lead to it, and so to the zone, when minimised. */
 void servers_learn(struct servers *s, const struct dns_name *server, struct served_zone zone);
+
+/** Was any ever learned? Of a forwarder none is, but where its upstream says more than it must. */
+bool servers_any(const struct servers *s);
 
 /** The zones of a server's name, or of what leads to servers; false where it is none. */
 bool servers_find(struct servers *s, uint64_t name, struct served_zone zones[SERVERS_ZONES]);

@@ -103,4 +103,19 @@ static inline uint64_t siphash13(const struct sip_key *key, uint64_t seed, const
 	return sip_end(&s);
 }
 
+/**
+ * Hashes whole words behind a seed. Inputs of different lengths must differ in a word that all have: there is no length
+ * in the hash.
+ */
+static inline uint64_t siphash13_words(const struct sip_key *key, uint64_t seed,
+				       const uint64_t *words, size_t count)
+{
+	struct sip_state s = sip_start(key);
+
+	sip_word(&s, seed);
+	for (size_t i = 0; i < count; i++)
+		sip_word(&s, words[i]);
+	return sip_end(&s);
+}
+
 #endif

@@ -133,7 +133,7 @@ static void ask(struct life *l, uint32_t now)
 static void decide(struct life *l, uint32_t now)
 {
 	attrib_upstream_query(run.table, now, &l->query, l->socket, NULL, &l->decision);
-	attrib_commit(run.table, now, &l->query, l->socket, &l->decision);
+	attrib_commit(run.table, now, &l->query, &l->decision);
 }
 
 static void hear(struct life *l, uint32_t now)

@@ -85,8 +85,13 @@ struct client {
 	enum state state;
 	int who, name, id, proto;
 	uint16_t type;
-	bool charged[2];      /* for its name, for its question */
-	unsigned entered;     /* number of the event */
+	bool charged[2];   /* for its name, for its question */
+	unsigned entered;  /* number of the event */
+	unsigned answered; /* likewise */
+	bool explained;	   /* an upstream query left for it, or for another that asked the same */
+	bool fed;	   /* an upstream query for it had a final answer */
+	bool settled;	   /* its answer came from upstream, or may have */
+	int pending;	   /* so many upstream queries for it have no answer yet */
 	uint64_t first, last; /* when it asked first, and again */
 	uint32_t since;	      /* when it asked last, or was answered */
 };
@@ -101,6 +106,12 @@ struct learned {
 struct served {
 	int server, zone;
 	unsigned when;
+};
+
+/* What is known of a question while there is somebody who asked it. */
+struct question {
+	unsigned final;	  /* number of the event that brought the last final answer */
+	bool outstanding; /* it was asked upstream, and has no answer yet */
 };
 
 struct upstream {
@@ -127,6 +138,7 @@ struct model {
 	int alias[NAMES]; /* what a name leads to, one more; 0: it is no alias */
 	struct upstream upstream[EVENTS_MAX];
 	int upstreams;
+	struct question question[NAMES][TYPES];
 	struct turn turn[THREADS];
 	unsigned right, wrong;
 };
@@ -288,6 +300,48 @@ static bool model_beneath(const char *name, const struct turn *t, struct verdict
 	return allow(v, ATTRIB_ANCESTOR, mine);
 }
 
+static struct question *question_of(int name, uint16_t type)
+{
+	int t = 0;
+
+	while (types[t] != type)
+		t++;
+	return &m.question[name & ~1][t];
+}
+
+/* The same question, answered from the cache just now: who was answered last is meant. Then what it is known to lead to. */
+static bool model_refreshed(const char *name, int type, struct verdict *v)
+{
+	int last = -1;
+
+	for (int i = 0; i < m.clients; i++)
+		if (m.client[i].state == ANSWERED && fits(&m.client[i], name, type, false) &&
+		    (last < 0 || m.client[i].answered > m.client[last].answered))
+			last = i;
+	if (last >= 0 && !m.client[last].settled &&
+	    question_of(m.client[last].name, m.client[last].type)->final <=
+		    m.client[last].entered &&
+	    now - m.client[last].since < ATTRIB_REFRESH_MS)
+		return allow(v, ATTRIB_ANSWERED, last);
+	for (int i = 0; i < m.learneds; i++) {
+		int owner = m.learned[i].owner;
+
+		if (same(names[m.learned[i].name], name) && m.client[owner].state == ANSWERED &&
+		    !m.client[owner].settled &&
+		    m.elapsed - m.client[owner].last < ATTRIB_REFRESH_MS)
+			allow(v, ATTRIB_ANSWERED, owner); /* perhaps: not all are looked at */
+	}
+	return false;
+}
+
+static bool somebody_unexplained(void)
+{
+	for (int i = 0; i < m.clients; i++)
+		if (m.client[i].state == WAITING && !m.client[i].explained)
+			return true;
+	return false;
+}
+
 static bool model_answered(const char *name, bool beneath, struct verdict *v)
 {
 	bool found = false, learned = false;
@@ -303,6 +357,34 @@ static bool model_answered(const char *name, bool beneath, struct verdict *v)
 			learned = allow(v, ATTRIB_ANSWERED, m.learned[i].owner);
 	}
 	return found || (learned && !LET_LEARNED_PAST);
+}
+
+static void forget_questions(void)
+{
+	for (int n = 0; n < NAMES; n += 2) {
+		for (int t = 0; t < TYPES; t++) {
+			bool asked = false,
+			     known = m.question[n][t].final || m.question[n][t].outstanding;
+
+			for (int i = 0; known && !asked && i < m.clients; i++)
+				asked |= m.client[i].state != GONE &&
+					 m.client[i].type == types[t] &&
+					 same(names[m.client[i].name], names[n]);
+			if (!asked)
+				m.question[n][t] = (struct question){0};
+		}
+	}
+}
+
+/* Does another wait for the same that was asked upstream already? */
+static bool joins_another(int client)
+{
+	const struct client *c = &m.client[client];
+
+	for (int i = 0; i < m.clients; i++)
+		if (i != client && waits(i, names[c->name], c->type, true))
+			return true;
+	return false;
 }
 
 /* ---- name servers ---- */
@@ -403,6 +485,13 @@ static bool model_repeat(const struct upstream *u, struct verdict *v)
 	return u && m.client[u->owner].state == WAITING && allow(v, ATTRIB_REPEAT, u->owner);
 }
 
+static bool model_past(const char *asked, const struct turn *t, struct verdict *v)
+{
+	return !somebody_unexplained() &&
+	       (model_answered(asked, false, v) || model_answered(asked, true, v) ||
+		model_served(asked, true, t, v));
+}
+
 static void model_decide(int socket, int id, int name, uint16_t type, const struct turn *t,
 			 struct verdict *v)
 {
@@ -414,9 +503,8 @@ static void model_decide(int socket, int id, int name, uint16_t type, const stru
 		    model_exact(asked, type, t, v) || model_exact(asked, -1, t, v) ||
 		    model_learned(asked, false, ATTRIB_LEARNED, v) || model_beneath(asked, t, v) ||
 		    model_learned(asked, true, ATTRIB_ANCESTOR, v) ||
-		    model_served(asked, false, t, v) || model_answered(asked, false, v) ||
-		    model_answered(asked, true, v) || model_served(asked, true, t, v) ||
-		    model_turn(whole, type, t, v));
+		    model_served(asked, false, t, v) || model_refreshed(asked, type, v) ||
+		    model_past(asked, t, v) || model_turn(whole, type, t, v));
 }
 
 /* ---- events, into both ---- */
@@ -491,6 +579,7 @@ static void client_query(int who, int id, int proto, int name, uint16_t type, in
 
 	if (i >= 0 && m.client[i].state == ANSWERED) {
 		m.client[i].state = GONE;
+		forget_questions();
 		i = -1;
 	}
 	bool fresh = i < 0;
@@ -505,6 +594,7 @@ static void client_query(int who, int id, int proto, int name, uint16_t type, in
 					      .type = type,
 					      .entered = m.events,
 					      .first = m.elapsed};
+		m.client[i].explained = joins_another(i);
 	}
 	m.client[i].since = now;
 	m.client[i].last = m.elapsed;
@@ -521,6 +611,18 @@ static void client_query(int who, int id, int proto, int name, uint16_t type, in
 	model_hear(thread, i);
 }
 
+static void model_done(int i)
+{
+	struct client *c = &m.client[i];
+	const struct question *q = question_of(c->name, c->type);
+	bool fed = c->fed || q->final > c->entered;
+
+	c->settled = fed || c->pending || q->outstanding;
+	c->state = fed && !c->pending && !m.serveds ? GONE : ANSWERED;
+	c->since = now;
+	c->answered = m.events;
+}
+
 static void client_answer(int who, int id, int proto, int name, uint16_t type)
 {
 	static struct wire w;
@@ -529,8 +631,7 @@ static void client_answer(int who, int id, int proto, int name, uint16_t type)
 	int i = find_client(who, id, proto, name, type);
 
 	if (i >= 0 && m.client[i].state == WAITING) {
-		m.client[i].state = ANSWERED;
-		m.client[i].since = now;
+		model_done(i);
 	}
 	flow_of(who, &o);
 	o.flow.proto = (uint8_t)proto;
@@ -604,9 +705,13 @@ static void upstream_query(int socket, int id, int name, uint16_t type, int thre
 		if (fits(c, names[name], type, false)) /* with the underscore: only that question */
 			c->charged[1] = true;
 	}
-	attrib_commit(core, now, &query, socket_of(socket), &d);
+	attrib_commit(core, now, &query, &d);
+	c->explained = true;
+	if (d.evidence == ATTRIB_EXACT && c->type == type)
+		question_of(c->name, type)->outstanding = true;
 	struct upstream *u = find_upstream(socket, id, name, type);
 
+	c->pending += !u || u->owner != owner;
 	if (!u)
 		u = &m.upstream[m.upstreams++];
 	*u = (struct upstream){true, socket, id, name, owner, type};
@@ -617,8 +722,18 @@ static void upstream_query(int socket, int id, int name, uint16_t type, int thre
 /* An alias and a name server, or what is none. */
 struct said {
 	int alias, server, zone;
-	bool serves, truncated;
+	bool serves, truncated, failed;
 };
+
+static void feed(struct client *owner, struct question *q, bool final)
+{
+	q->outstanding = false;
+	if (final)
+		q->final = m.events;
+	owner->fed |= final;
+	if (owner->pending)
+		owner->pending--;
+}
 
 static void upstream_answer(int socket, int id, int name, uint16_t type, const struct said *said,
 			    int thread)
@@ -627,8 +742,9 @@ static void upstream_answer(int socket, int id, int name, uint16_t type, const s
 	struct dns_message answer;
 	struct upstream *u = find_upstream(socket, id, name, type);
 
-	wire_message(&w, (unsigned)id, WIRE_QR | (said->truncated ? WIRE_TC : 0U), names[name],
-		     type);
+	wire_message(&w, (unsigned)id,
+		     WIRE_QR | (said->truncated ? WIRE_TC : 0U) | (said->failed ? 2U : 0U),
+		     names[name], type);
 	wire_record(&w, false, names[name], said->alias & 1 ? DNS_TYPE_DNAME : DNS_TYPE_CNAME,
 		    names[said->alias]);
 	wire_record(&w, true, names[said->zone], said->serves ? DNS_TYPE_NS : 6,
@@ -653,6 +769,9 @@ static void upstream_answer(int socket, int id, int name, uint16_t type, const s
 		learn(said->server, u->owner);
 	if (u)
 		u->there = false;
+	if (u)
+		feed(&m.client[u->owner], question_of(name, type),
+		     !said->truncated && !said->failed);
 }
 
 static void connection(struct turn *t, struct attrib_turn *turn)
@@ -744,7 +863,8 @@ static void step(const uint8_t e[4])
 	struct said said = {.alias = (e[3] & 15) | (e[0] >> 2 & 16),
 			    .server = e[3] >> 4 | (e[0] >> 3 & 16),
 			    .serves = e[3] & 16,
-			    .truncated = e[0] & 8};
+			    .truncated = e[0] & 8,
+			    .failed = e[2] & 0x80};
 
 	said.zone = (int[]){name, 4 /* example.com */, 0 /* the root */, said.alias}[e[1] >> 5 & 3];
 	thread = thread < THREADS ? thread : 0;
@@ -779,6 +899,7 @@ static void step(const uint8_t e[4])
 		else
 			pass(e[1] % 16); /* in all, less than anything lives */
 	}
+	forget_questions();
 	for (int i = 0; i < THREADS; i++)
 		check_connection(i);
 	check_newest();

@@ -252,8 +252,22 @@ static void play_upstream(struct player *p, char **word)
 	parse(&w, &m);
 	attrib_upstream_query(p->table.a, p->now, &m, s, &p->turn[p->thread], &d);
 	if (d.evidence != ATTRIB_NONE)
-		attrib_commit(p->table.a, p->now, &m, s, &d);
+		attrib_commit(p->table.a, p->now, &m, &d);
 	check_decision(p, word + 6, &d);
+}
+
+/* A forwarder's upstream says that it recurses; who says so not, and has no records for the answer, refers to another. */
+static unsigned flags_of(char **word)
+{
+	return (has_word(word, "tc") ? WIRE_TC : 0U) |
+	       (has_word(word, "referral") ? 0U : (unsigned)WIRE_RA) |
+	       (has_word(word, "servfail") ? 2U : 0U) | (has_word(word, "nxdomain") ? 3U : 0U);
+}
+
+static bool is_flag(const char *word)
+{
+	return strcmp(word, "tc") == 0 || strcmp(word, "referral") == 0 ||
+	       strcmp(word, "servfail") == 0 || strcmp(word, "nxdomain") == 0;
 }
 
 static void add_records(struct player *p, struct wire *w, char **word)
@@ -263,10 +277,10 @@ static void add_records(struct player *p, struct wire *w, char **word)
 	for (; *word; word++) {
 		char *value = strchr(*word, '=');
 
-		if (strcmp(*word, "tc") == 0)
+		if (is_flag(*word))
 			continue;
 		if (!value)
-			stop(p, "'%s' is not KIND=NAME or tc", *word);
+			stop(p, "'%s' is not KIND=NAME, tc, servfail, nxdomain or referral", *word);
 		*value++ = '\0';
 		if (strcmp(*word, "zone") == 0)
 			zone = value;
@@ -294,7 +308,7 @@ static void play_answer(struct player *p, char **word)
 	if (!word[1] || !word[2] || !word[3] || !word[4])
 		stop(p, "answer SOCKET ID NAME TYPE [zone=NAME cname=NAME ...] [tc]");
 	s = socket_of(p, word[1]);
-	message_of(p, word + 2, WIRE_QR | (has_word(word + 5, "tc") ? WIRE_TC : 0U), &w);
+	message_of(p, word + 2, WIRE_QR | flags_of(word + 5), &w);
 	add_records(p, &w, word + 5);
 	parse(&w, &m);
 	attrib_upstream_answer(p->table.a, p->now, &m, w.bytes, w.len, s, &p->turn[p->thread]);
@@ -521,7 +535,7 @@ static void bounded(void **state)
 			attrib_upstream_query(t.a, i / 100, &m, s, &turn, &d);
 			assert_int_equal(d.evidence, ATTRIB_EXACT);
 			assert_int_equal(d.owner.mark, o.mark);
-			attrib_commit(t.a, i / 100, &m, s, &d);
+			attrib_commit(t.a, i / 100, &m, &d);
 		}
 		if (i % 6 == 0) {
 			wire_message(&w, i & 0xffff, WIRE_QR, name, 1);
@@ -617,7 +631,7 @@ static bool one_round(struct attrib *a, unsigned client, unsigned i)
 	attrib_connection(a, i, &turn, &caused);
 	attrib_upstream_query(a, i, &m, s, &turn, &d);
 	if (d.evidence != ATTRIB_NONE)
-		attrib_commit(a, i, &m, s, &d);
+		attrib_commit(a, i, &m, &d);
 	/* a name that no other client asks is this one's */
 	if (i % 4 && (d.evidence == ATTRIB_NONE || d.owner.mark != client))
 		right = false;

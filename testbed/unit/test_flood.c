@@ -151,7 +151,7 @@ static struct attrib_decision decide(unsigned socket, unsigned id, const char *n
 	wire_message(&w, id & 0xffff, 0, name, 1);
 	parse(&w, &m);
 	attrib_upstream_query(a, now, &m, socket_of(socket), NULL, &d);
-	attrib_commit(a, now, &m, socket_of(socket), &d);
+	attrib_commit(a, now, &m, &d);
 	return d;
 }
 

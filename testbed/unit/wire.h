@@ -13,7 +13,14 @@
 #include <string.h>
 #include <strings.h>
 
-enum { WIRE_MAX = 8192, WIRE_QR = 0x8000, WIRE_TC = 0x0200, WIRE_RD = 0x0100 };
+enum {
+	WIRE_MAX = 8192,
+	WIRE_QR = 0x8000,
+	WIRE_TC = 0x0200,
+	WIRE_RD = 0x0100,
+	WIRE_RA = 0x0080,
+	WIRE_AA = 0x0400
+};
 
 struct wire {
 	size_t len;

@@ -64,9 +64,10 @@ struct entry {
 	uint32_t key_next;
 	uint32_t older, newer; /* in the list of its class */
 	uint32_t links;	       /* first of them */
-	/* of client queries: */
-	uint32_t born; /* the shard's count of final answers then */
 	uint8_t class;
+	bool server; /* of learned names: it is a name server's */
+	/* of client queries: */
+	uint32_t born;	  /* the shard's count of final answers then */
 	bool unexplained; /* it waits, and no upstream query is known that may be for it */
 	bool fed;	  /* an upstream query for it had a final answer */
 	uint8_t pending;  /* upstream queries for it that have no answer yet; UINT8_MAX: or more */
@@ -770,7 +771,7 @@ static uint32_t entry_make(struct shard *s, uint32_t now, enum class class)
 	e->stamp = now;
 	e->links = 0;
 	e->key = e->question = 0;
-	e->unexplained = e->fed = false;
+	e->unexplained = e->fed = e->server = false;
 	e->pending = 0;
 	age_append(s, i, class);
 	set_state(e, class == CLASS_WAITING    ? TAG_WAITING
@@ -1003,7 +1004,7 @@ static bool already_learned(const struct shard *s, uint32_t node, const struct a
 
 /* A name that an answer to the owner's query named, or that what it asked for is known to lead to. */
 static void learn_owned(struct attrib *a, uint32_t now, const struct attrib_owner *owner,
-			const struct dns_name *name)
+			const struct dns_name *name, bool server)
 {
 	uint64_t hash = node_hash(dns_name_hash(name), NODE_NAME);
 	struct shard *s = enter(a, shard_of(name, 0), now);
@@ -1012,6 +1013,7 @@ static void learn_owned(struct attrib *a, uint32_t now, const struct attrib_owne
 
 	if (i) {
 		s->entries[i].owner = *owner;
+		s->entries[i].server = server;
 		link_make(s, i, hash, LIST_LEARNED);
 		link_ancestors(s, i, name, LIST_LEARNED);
 		count_in(s, i);
@@ -1042,7 +1044,7 @@ static void follow_aliases(struct attrib *a, uint32_t now, const struct dns_name
 			struct dns_name target;
 
 			aliases_target(&alias, i, &target);
-			learn_owned(a, now, who, &target);
+			learn_owned(a, now, who, &target, false);
 			hash = dns_name_hash(&target);
 		}
 	}
@@ -1189,6 +1191,7 @@ struct choice {
 	const struct dns_message *query;
 	const struct attrib_turn *turn;
 	unsigned from; /* labels left away in front */
+	bool wary;     /* somebody waits for whom nothing has left yet */
 	struct attrib_decision *decision;
 };
 
@@ -1306,25 +1309,37 @@ static bool choose_learned(struct choice *c, uint32_t node, enum attrib_evidence
 	return false;
 }
 
-/* Was it answered from the cache just now, so that this may be what the resolver refreshes? Else: was it answered at all? */
-static bool answered_as(const struct choice *c, const struct attrib_owner *owner, bool refreshes)
+static bool is_recent(const struct choice *c, uint32_t then)
 {
-	uint32_t state = owner_state(c->a, owner, c->now);
+	return (int32_t)(c->now - then) < ATTRIB_REFRESH_MS;
+}
 
-	if (refreshes)
-		return state == TAG_ANSWERED &&
-		       (int32_t)(c->now - owner->asked) < ATTRIB_REFRESH_MS;
-	return state == TAG_ANSWERED || state == TAG_SETTLED;
+/*
+ * Does who learned this name stand for it, having had its answer? With who waits unexplained, only for what comes then as
+ * a rule: the refresh of what the cache gave just now, and name servers' addresses, looked up at leisure, with what is
+ * asked on the way to them.
+ */
+static bool stands_for(const struct choice *c, const struct entry *learned, bool beneath)
+{
+	uint32_t state = owner_state(c->a, &learned->owner, c->now);
+
+	if (state != TAG_ANSWERED && state != TAG_SETTLED)
+		return false;
+	if (!c->wary)
+		return true;
+	if (learned->server)
+		return !beneath || is_recent(c, learned->stamp);
+	return !beneath && state == TAG_ANSWERED && is_recent(c, learned->owner.asked);
 }
 
 /* They lie there as they were found, so in no order of age: any that was answered a moment ago will do. */
-static bool choose_learned_before(struct choice *c, uint32_t node, bool refreshes)
+static bool choose_learned_before(struct choice *c, uint32_t node, bool beneath)
 {
 	struct shard *s = c->s;
 	uint32_t i = s->nodes[node].list[LIST_LEARNED_BEFORE].newest;
 
 	for (int n = 0; i && n < BEFORE_SCAN; n++, i = s->links[i].older)
-		if (answered_as(c, &s->entries[s->links[i].entry].owner, refreshes))
+		if (stands_for(c, &s->entries[s->links[i].entry], beneath))
 			return choose_link(c, i, ATTRIB_ANSWERED);
 	return false;
 }
@@ -1339,11 +1354,22 @@ static bool choose_beneath(struct choice *c, uint32_t node)
 	return choose_link(c, list[LIST_FRESH].newest, ATTRIB_ANCESTOR);
 }
 
-static bool choose_answered(struct choice *c, uint32_t node)
+/* With who waits unexplained: none of who asked for names there. */
+static bool choose_answered(struct choice *c, uint32_t node, bool beneath)
 {
-	return node &&
-	       (choose_link(c, c->s->nodes[node].list[LIST_ANSWERED].newest, ATTRIB_ANSWERED) ||
-		choose_learned_before(c, node, false));
+	uint32_t link = c->wary ? 0 : c->s->nodes[node].list[LIST_ANSWERED].newest;
+
+	return choose_link(c, link, ATTRIB_ANSWERED) || choose_learned_before(c, node, beneath);
+}
+
+/* The same of a zone that a name server serves: who asked for names there stands for it, for a while. */
+static bool choose_answered_in(struct choice *c, uint32_t node, bool beneath)
+{
+	uint32_t link = c->s->nodes[node].list[LIST_ANSWERED].newest;
+
+	if (c->wary && !is_recent(c, c->s->entries[c->s->links[link].entry].stamp))
+		link = 0;
+	return choose_link(c, link, ATTRIB_ANSWERED) || choose_learned_before(c, node, beneath);
 }
 
 static uint64_t asked_name(const struct choice *c)
@@ -1370,36 +1396,27 @@ static bool choose_waiting(struct choice *c)
 /* Who was answered from the cache just now, with what may have to be asked for anew. */
 static bool choose_refreshed(struct choice *c)
 {
-	uint64_t hash = asked_name(c);
-	uint32_t node = node_find(c->s, question_hash(hash, c->query->qtype));
-	uint32_t named = node_find(c->s, node_hash(hash, NODE_NAME));
-	uint32_t link = node ? c->s->nodes[node].list[LIST_ANSWERED].newest : 0;
-
+	uint32_t node = node_find(c->s, question_hash(asked_name(c), c->query->qtype));
+	uint32_t link = c->s->nodes[node].list[LIST_ANSWERED].newest;
 	const struct entry *e = &c->s->entries[c->s->links[link].entry];
-
 	uint32_t state = atomic_load_explicit(&e->tag, memory_order_relaxed) % TAG_STATES;
 
-	if (link && state == TAG_ANSWERED && !has_final(&c->s->nodes[node], e) &&
-	    (int32_t)(c->now - e->stamp) < ATTRIB_REFRESH_MS)
-		return choose_link(c, link, ATTRIB_ANSWERED);
-	return named && choose_learned_before(c, named, true);
+	return link && state == TAG_ANSWERED && !has_final(&c->s->nodes[node], e) &&
+	       is_recent(c, e->stamp) && choose_link(c, link, ATTRIB_ANSWERED);
 }
 
 /*
- * Who waited until a moment ago. Not where somebody waits for whom nothing has been asked yet: it is more likely theirs,
- * in a way that the names do not show, such as an alias that is not known as one.
+ * Who waited until a moment ago. Little of it where somebody waits for whom nothing has left yet: it is more likely
+ * theirs, in a way that the names do not show, such as an alias that is not known as one.
  */
 static bool choose_past(struct choice *c)
 {
 	uint64_t hash = asked_name(c);
 
-	if (choose_refreshed(c))
-		return true;
-	if (somebody_unexplained(c->a))
-		return false;
-	return choose_answered(c, node_find(c->s, node_hash(hash, NODE_NAME))) ||
+	return choose_refreshed(c) ||
+	       choose_answered(c, node_find(c->s, node_hash(hash, NODE_NAME)), false) ||
 	       (c->query->name.labels &&
-		choose_answered(c, node_find(c->s, node_hash(hash, NODE_BENEATH))));
+		choose_answered(c, node_find(c->s, node_hash(hash, NODE_BENEATH)), true));
 }
 
 static bool choose_in_zone(struct choice *c, uint64_t zone, bool past)
@@ -1408,7 +1425,7 @@ static bool choose_in_zone(struct choice *c, uint64_t zone, bool past)
 	uint32_t beneath = node_find(c->s, node_hash(zone, NODE_BENEATH));
 
 	if (past)
-		return choose_answered(c, beneath) || choose_answered(c, named);
+		return choose_answered_in(c, beneath, true) || choose_answered_in(c, named, false);
 	return (beneath && choose_beneath(c, beneath)) ||
 	       (named &&
 		choose_link(c, c->s->nodes[named].list[LIST_FRESH].newest, ATTRIB_ANCESTOR)) ||
@@ -1548,6 +1565,7 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 			   .query = query,
 			   .turn = turn,
 			   .from = query->name.underscore && query->name.labels > 1,
+			   .wary = somebody_unexplained(a),
 			   .decision = decision};
 	unsigned whole = shard_of(&query->name, 0), seat = shard_of(&query->name, c.from);
 
@@ -1566,7 +1584,7 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 		c.s = enter(a, seat, now);
 		found = choose_past(&c);
 		shard_unlock(c.s);
-		if (!found && !somebody_unexplained(a))
+		if (!found)
 			choose_served(&c, true);
 	}
 	if (decision->evidence == ATTRIB_NONE)
@@ -1618,7 +1636,7 @@ static void learn(void *ctx, uint16_t type, const struct dns_name *from,
 		servers_learn(&l->a->servers, name, zone_of(from));
 	if (!l->owned)
 		return;
-	learn_owned(l->a, l->now, &l->owner, name);
+	learn_owned(l->a, l->now, &l->owner, name, type == DNS_TYPE_NS);
 	if (type == DNS_TYPE_CNAME && dns_name_hash(from) == l->chain_end) {
 		aliases_add(&l->alias, name);
 		l->chain_end = dns_name_hash(name);
@@ -1756,7 +1774,7 @@ void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *que
 	keep_with_owner(a, home, owner, again);
 	shard_unlock(home);
 	if (decision->evidence == ATTRIB_TURN)
-		learn_owned(a, now, &decision->owner, &query->name);
+		learn_owned(a, now, &decision->owner, &query->name, false);
 }
 
 /* ---- figures ---- */

@@ -99,6 +99,8 @@ struct client {
 /* A name that answers to the owner's queries named; first, last: number of the event. */
 struct learned {
 	int name, owner;
+	bool server;
+	uint32_t when;
 	unsigned first, last;
 };
 
@@ -323,15 +325,26 @@ static bool model_refreshed(const char *name, int type, struct verdict *v)
 		    m.client[last].entered &&
 	    now - m.client[last].since < ATTRIB_REFRESH_MS)
 		return allow(v, ATTRIB_ANSWERED, last);
-	for (int i = 0; i < m.learneds; i++) {
-		int owner = m.learned[i].owner;
-
-		if (same(names[m.learned[i].name], name) && m.client[owner].state == ANSWERED &&
-		    !m.client[owner].settled &&
-		    m.elapsed - m.client[owner].last < ATTRIB_REFRESH_MS)
-			allow(v, ATTRIB_ANSWERED, owner); /* perhaps: not all are looked at */
-	}
 	return false;
+}
+
+/*
+ * With who waits unexplained: the names of servers and what leads to them, and what the cache gave just now. Perhaps: not
+ * all are looked at.
+ */
+static void model_leisure(const char *name, bool beneath, struct verdict *v)
+{
+	for (int i = 0; i < m.learneds; i++) {
+		const struct learned *l = &m.learned[i];
+		const struct client *c = &m.client[l->owner];
+		const char *has = names[l->name];
+
+		if (c->state != ANSWERED || !(beneath ? is_beneath(has, name) : same(has, name)))
+			continue;
+		if (l->server ? !beneath || now - l->when < ATTRIB_REFRESH_MS
+			      : !beneath && !c->settled && m.elapsed - c->last < ATTRIB_REFRESH_MS)
+			allow(v, ATTRIB_ANSWERED, l->owner);
+	}
 }
 
 static bool somebody_unexplained(void)
@@ -422,6 +435,29 @@ static int served_before(const char *name, unsigned before)
 	return zone;
 }
 
+static bool model_just_answered(const char *zone, bool beneath, struct verdict *v)
+{
+	bool found = false;
+
+	for (int i = 0; i < m.clients; i++)
+		if (m.client[i].state == ANSWERED && fits(&m.client[i], zone, -1, beneath) &&
+		    now - m.client[i].since < ATTRIB_REFRESH_MS)
+			found = allow(v, ATTRIB_ANSWERED, i);
+	return found;
+}
+
+static bool model_past_zone(const char *zone, struct verdict *v)
+{
+	for (int beneath = 1; beneath >= 0; beneath--) {
+		if (somebody_unexplained() ? model_just_answered(zone, beneath, v)
+					   : model_answered(zone, beneath, v))
+			return true;
+		if (somebody_unexplained())
+			model_leisure(zone, beneath, v);
+	}
+	return false;
+}
+
 static bool model_at_zone(const char *zone, struct verdict *v)
 {
 	bool found = false;
@@ -441,8 +477,7 @@ static bool model_served(const char *name, bool past, const struct turn *t, stru
 		before = served_when(name, zone);
 		if (same(names[zone], "."))
 			continue;
-		if (past ? model_answered(names[zone], true, v) ||
-				    model_answered(names[zone], false, v)
+		if (past ? model_past_zone(names[zone], v)
 			 : model_beneath(names[zone], t, v) || model_at_zone(names[zone], v) ||
 				    model_learned(names[zone], true, ATTRIB_ANCESTOR, v))
 			return true;
@@ -487,9 +522,13 @@ static bool model_repeat(const struct upstream *u, struct verdict *v)
 
 static bool model_past(const char *asked, const struct turn *t, struct verdict *v)
 {
-	return !somebody_unexplained() &&
-	       (model_answered(asked, false, v) || model_answered(asked, true, v) ||
-		model_served(asked, true, t, v));
+	if (somebody_unexplained()) {
+		model_leisure(asked, false, v);
+		model_leisure(asked, true, v);
+	} else if (model_answered(asked, false, v) || model_answered(asked, true, v)) {
+		return true;
+	}
+	return model_served(asked, true, t, v);
 }
 
 static void model_decide(int socket, int id, int name, uint16_t type, const struct turn *t,
@@ -546,7 +585,7 @@ static void model_hear(int thread, int owner)
 	t->owner = owner;
 }
 
-static void learn(int name, int owner)
+static void learn(int name, int owner, bool server)
 {
 	if (same(names[name], "."))
 		return;
@@ -554,11 +593,13 @@ static void learn(int name, int owner)
 	for (int i = 0; i < m.learneds; i++) {
 		if (m.learned[i].owner == owner && same(names[m.learned[i].name], names[name])) {
 			m.learned[i].last = m.lessons;
+			m.learned[i].server |= server;
+			m.learned[i].when = now;
 			return;
 		}
 	}
 	require(m.learneds < LEARNED_MAX, "the model is full");
-	m.learned[m.learneds++] = (struct learned){name, owner, m.lessons, m.lessons};
+	m.learned[m.learneds++] = (struct learned){name, owner, server, now, m.lessons, m.lessons};
 }
 
 /* What a client's question is known to lead to. */
@@ -566,7 +607,7 @@ static void follow(int name, int owner)
 {
 	for (int hop = 0; hop < ALIASES_HOPS && m.alias[name & ~1]; hop++) {
 		name = m.alias[name & ~1] - 1;
-		learn(name, owner);
+		learn(name, owner, false);
 	}
 }
 
@@ -716,7 +757,7 @@ static void upstream_query(int socket, int id, int name, uint16_t type, int thre
 		u = &m.upstream[m.upstreams++];
 	*u = (struct upstream){true, socket, id, name, owner, type};
 	if (d.evidence == ATTRIB_TURN)
-		learn(name, owner);
+		learn(name, owner, false);
 }
 
 /* An alias and a name server, or what is none. */
@@ -760,13 +801,13 @@ static void upstream_answer(int socket, int id, int name, uint16_t type, const s
 	if (u) {
 		bool leads_on = !(said->alias & 1) && !same(names[said->alias], ".");
 
-		learn(said->alias, u->owner);
+		learn(said->alias, u->owner, false);
 		m.alias[name & ~1] = leads_on ? said->alias + 1 : 0;
 	}
 	if (said->serves && (u || same(names[name], ".")))
 		learn_server(said->server, said->zone, name);
 	if (said->serves && u)
-		learn(said->server, u->owner);
+		learn(said->server, u->owner, true);
 	if (u)
 		u->there = false;
 	if (u)

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Decisions of attribution: the order of evidence that attrib.h tells. */
+#include "attrib_table.h"
+
+enum {
+	BEFORE_SCAN = 8, /* of learned names whose owners were answered, as many are looked at */
+	TURN_TRUST = 16, /* decisions that a turn must have foretold before it is evidence */
+};
+
+static uint32_t count_waiting(const struct attrib *a)
+{
+	return (uint32_t)atomic_load_explicit(&a->tally.waiting, memory_order_relaxed);
+}
+
+static bool somebody_unexplained(const struct attrib *a)
+{
+	return atomic_load_explicit(&a->tally.waiting, memory_order_relaxed) >= SHARD_UNEXPLAINED;
+}
+
+struct choice {
+	struct attrib *a;
+	uint32_t now;
+	struct shard *s;
+	const struct dns_message *query;
+	const struct attrib_turn *turn;
+	unsigned from; /* labels left away in front */
+	bool wary;     /* somebody waits for whom nothing has left yet */
+	struct attrib_decision *decision;
+};
+
+static bool choose_entry(struct choice *c, uint32_t i, enum attrib_evidence evidence)
+{
+	c->decision->evidence = evidence;
+	c->decision->owner = c->s->entries[i].owner;
+	return true;
+}
+
+static bool choose_link(struct choice *c, uint32_t link, enum attrib_evidence evidence)
+{
+	return link && choose_entry(c, c->s->links[link].entry, evidence);
+}
+
+/* A reference's link to a node of this shard, where it waits and has one. */
+static uint32_t link_of(const struct choice *c, struct attrib_ref ref, uint32_t node)
+{
+	uint32_t entry = ref_in(c->a, c->s, ref);
+
+	if (!entry || c->s->entries[entry].class != CLASS_WAITING)
+		return 0;
+	for (uint32_t i = c->s->entries[entry].links; i; i = c->s->links[i].next)
+		if (c->s->links[i].node == node)
+			return i;
+	return 0;
+}
+
+/* The same of what this thread received last: is its owner among those that hang there? */
+static uint32_t own_link(const struct choice *c, uint32_t node)
+{
+	if (!c->turn || !c->turn->owned || !c->turn->messages)
+		return 0;
+	uint32_t link = link_of(c, c->turn->owner.ref, node);
+
+	return link ? link : link_of(c, c->turn->owner.tld, node);
+}
+
+/* Moves a client query behind those that have not been charged yet, for its own question and name
+ * only. */
+static void charge(struct choice *c, uint32_t i)
+{
+	struct shard *s = c->s;
+	uint64_t name = node_hash(c->from < c->query->name.labels ? c->query->name.suffix[c->from]
+								  : dns_name_hash(&c->query->name),
+				  NODE_NAME);
+
+	for (uint32_t k = s->entries[i].links; k; k = s->links[k].next) {
+		uint64_t hash = s->nodes[s->links[k].node].hash;
+
+		if (s->links[k].list == LIST_FRESH &&
+		    (hash == s->entries[i].question || hash == name)) {
+			shard_list_remove(s, k);
+			shard_list_insert(s, k, LIST_CHARGED);
+		}
+	}
+}
+
+static bool choose_question(struct choice *c, uint64_t name)
+{
+	struct shard *s = c->s;
+	uint32_t node = shard_node(s, question_hash(name, c->query->qtype));
+
+	if (!node)
+		return false;
+	uint32_t own = own_link(c, node);
+	uint32_t link = own && s->links[own].list == LIST_FRESH
+				? own
+				: s->nodes[node].list[LIST_FRESH].oldest;
+
+	if (link)
+		charge(c, s->links[link].entry);
+	else
+		link = s->nodes[node].list[LIST_CHARGED].oldest;
+	if (link)
+		s->nodes[node].outstanding = true;
+	return choose_link(c, link, ATTRIB_EXACT);
+}
+
+static bool choose_name(struct choice *c, uint32_t node)
+{
+	struct ends *list = c->s->nodes[node].list;
+	uint32_t own = own_link(c, node);
+	uint32_t own_list = own ? c->s->links[own].list : LISTS;
+
+	return (own_list == LIST_FRESH && choose_link(c, own, ATTRIB_EXACT)) ||
+	       choose_link(c, list[LIST_FRESH].oldest, ATTRIB_EXACT) ||
+	       (own_list == LIST_CHARGED && choose_link(c, own, ATTRIB_EXACT)) ||
+	       choose_link(c, list[LIST_CHARGED].oldest, ATTRIB_EXACT);
+}
+
+/*
+ * The newest learned name whose owner waits. On the way, those whose owner was answered move to a list of their own,
+ * and those whose owner is gone go: each once.
+ */
+static bool choose_learned(struct choice *c, uint32_t node, enum attrib_evidence evidence)
+{
+	struct shard *s = c->s;
+	uint32_t i = s->nodes[node].list[LIST_LEARNED].newest;
+
+	while (i) {
+		uint32_t older = s->links[i].older, entry = s->links[i].entry;
+		uint32_t state = owner_state(c->a, &s->entries[entry].owner, c->now);
+
+		if (state == TAG_WAITING)
+			return choose_link(c, i, evidence);
+		if (state != TAG_FREE || s->nodes[node].links == 1) {
+			shard_list_remove(s, i);
+			shard_list_append(s, i, LIST_LEARNED_BEFORE);
+		} else {
+			shard_drop(s, entry);
+		}
+		i = older;
+	}
+	return false;
+}
+
+static bool is_recent(const struct choice *c, uint32_t then)
+{
+	return (int32_t)(c->now - then) < ATTRIB_REFRESH_MS;
+}
+
+/*
+ * Does who learned this name stand for it, having had its answer? With who waits unexplained, only for what comes then as
+ * a rule: the refresh of what the cache gave just now, and name servers' addresses, looked up at leisure, with what is
+ * asked on the way to them.
+ */
+static bool stands_for(const struct choice *c, const struct entry *learned, bool beneath)
+{
+	uint32_t state = owner_state(c->a, &learned->owner, c->now);
+
+	if (state != TAG_ANSWERED && state != TAG_SETTLED)
+		return false;
+	if (!c->wary)
+		return true;
+	if (learned->server)
+		return !beneath || is_recent(c, learned->stamp);
+	return !beneath && state == TAG_ANSWERED && is_recent(c, learned->owner.asked);
+}
+
+/* They lie there as they were found, so in no order of age: any that was answered a moment ago will do. */
+static bool choose_learned_before(struct choice *c, uint32_t node, bool beneath)
+{
+	struct shard *s = c->s;
+	uint32_t i = s->nodes[node].list[LIST_LEARNED_BEFORE].newest;
+
+	for (int n = 0; i && n < BEFORE_SCAN; n++, i = s->links[i].older)
+		if (stands_for(c, &s->entries[s->links[i].entry], beneath))
+			return choose_link(c, i, ATTRIB_ANSWERED);
+	return false;
+}
+
+static bool choose_beneath(struct choice *c, uint32_t node)
+{
+	struct ends *list = c->s->nodes[node].list;
+	uint32_t own = own_link(c, node);
+
+	if (own && c->s->links[own].list <= LIST_CHARGED)
+		return choose_link(c, own, ATTRIB_ANCESTOR);
+	return choose_link(c, list[LIST_FRESH].newest, ATTRIB_ANCESTOR);
+}
+
+/* With who waits unexplained: none of who asked for names there. */
+static bool choose_answered(struct choice *c, uint32_t node, bool beneath)
+{
+	uint32_t link = c->wary ? 0 : c->s->nodes[node].list[LIST_ANSWERED].newest;
+
+	return choose_link(c, link, ATTRIB_ANSWERED) || choose_learned_before(c, node, beneath);
+}
+
+/* The same of a zone that a name server serves: who asked for names there stands for it, for a while. */
+static bool choose_answered_in(struct choice *c, uint32_t node, bool beneath)
+{
+	uint32_t link = c->s->nodes[node].list[LIST_ANSWERED].newest;
+
+	if (c->wary && !is_recent(c, c->s->entries[c->s->links[link].entry].stamp))
+		link = 0;
+	return choose_link(c, link, ATTRIB_ANSWERED) || choose_learned_before(c, node, beneath);
+}
+
+static uint64_t asked_name(const struct choice *c)
+{
+	const struct dns_name *name = &c->query->name;
+
+	return c->from < name->labels ? name->suffix[c->from] : dns_name_hash(name);
+}
+
+/* Who waits, by the names themselves. */
+static bool choose_waiting(struct choice *c)
+{
+	uint64_t hash = asked_name(c);
+	uint32_t named = shard_node(c->s, node_hash(hash, NODE_NAME));
+	uint32_t beneath = c->query->name.labels ? shard_node(c->s, node_hash(hash, NODE_BENEATH))
+						 : 0;
+
+	return choose_question(c, hash) || (named && choose_name(c, named)) ||
+	       (named && choose_learned(c, named, ATTRIB_LEARNED)) ||
+	       (beneath && choose_beneath(c, beneath)) ||
+	       (beneath && choose_learned(c, beneath, ATTRIB_ANCESTOR));
+}
+
+/* Who was answered from the cache just now, with what may have to be asked for anew. */
+static bool choose_refreshed(struct choice *c)
+{
+	uint32_t node = shard_node(c->s, question_hash(asked_name(c), c->query->qtype));
+	uint32_t link = c->s->nodes[node].list[LIST_ANSWERED].newest;
+	const struct entry *e = &c->s->entries[c->s->links[link].entry];
+	uint32_t state = atomic_load_explicit(&e->tag, memory_order_relaxed) % TAG_STATES;
+
+	return link && state == TAG_ANSWERED && !has_final(&c->s->nodes[node], e) &&
+	       is_recent(c, e->stamp) && choose_link(c, link, ATTRIB_ANSWERED);
+}
+
+/*
+ * Who waited until a moment ago. Little of it where somebody waits for whom nothing has left yet: it is more likely
+ * theirs, in a way that the names do not show, such as an alias that is not known as one.
+ */
+static bool choose_past(struct choice *c)
+{
+	uint64_t hash = asked_name(c);
+
+	return choose_refreshed(c) ||
+	       choose_answered(c, shard_node(c->s, node_hash(hash, NODE_NAME)), false) ||
+	       (c->query->name.labels &&
+		choose_answered(c, shard_node(c->s, node_hash(hash, NODE_BENEATH)), true));
+}
+
+static bool choose_in_zone(struct choice *c, uint64_t zone, bool past)
+{
+	uint32_t named = shard_node(c->s, node_hash(zone, NODE_NAME));
+	uint32_t beneath = shard_node(c->s, node_hash(zone, NODE_BENEATH));
+
+	if (past)
+		return choose_answered_in(c, beneath, true) || choose_answered_in(c, named, false);
+	return (beneath && choose_beneath(c, beneath)) ||
+	       (named &&
+		choose_link(c, c->s->nodes[named].list[LIST_FRESH].newest, ATTRIB_ANCESTOR)) ||
+	       (named &&
+		choose_link(c, c->s->nodes[named].list[LIST_CHARGED].newest, ATTRIB_ANCESTOR)) ||
+	       (beneath && choose_learned(c, beneath, ATTRIB_ANCESTOR));
+}
+
+/* Is it a name server, or does it lead to one: who waits beneath a zone that it serves? No lock is held. */
+static bool choose_served(struct choice *c, bool past)
+{
+	struct served_zone zones[SERVERS_ZONES];
+	bool found = false;
+
+	if (!servers_find(&c->a->servers, asked_name(c), zones))
+		return false;
+	for (int i = 0; !found && i < SERVERS_ZONES && zones[i].zone; i++) {
+		if (zones[i].zone == DNS_ROOT_HASH)
+			continue;
+		c->s = enter(c->a, zones[i].shard, c->now);
+		found = choose_in_zone(c, zones[i].zone, past);
+		shard_unlock(c->s);
+	}
+	return found;
+}
+
+/* The same question with the same ID on the same socket, not answered yet, and its owner still
+ * there. */
+static bool choose_repeat(struct choice *c, uint64_t key)
+{
+	uint32_t i = shard_find(c->s, key);
+
+	return i && owner_state(c->a, &c->s->entries[i].owner, c->now) == TAG_WAITING &&
+	       choose_entry(c, i, ATTRIB_REPEAT);
+}
+
+/* The turn's sole message has an owner: what the turn would say. */
+static bool turn_speaks(const struct attrib_turn *turn)
+{
+	return turn && turn->messages == 1 && turn->owned;
+}
+
+/*
+ * Each decision that the question itself settled shows whether this program sends in the turn in
+ * which it received. One that does not, even once, is never again believed to.
+ */
+static void judge_turn(const struct choice *c)
+{
+	if (!turn_speaks(c->turn) || c->decision->evidence != ATTRIB_EXACT)
+		return;
+	bool right = same_ref(c->turn->owner.ref, c->decision->owner.ref);
+
+	atomic_fetch_add_explicit(right ? &c->a->turn_right : &c->a->turn_wrong, 1,
+				  memory_order_relaxed);
+}
+
+static bool turn_trusted(const struct attrib *a)
+{
+	return atomic_load_explicit(&a->turn_wrong, memory_order_relaxed) == 0 &&
+	       atomic_load_explicit(&a->turn_right, memory_order_relaxed) >= TURN_TRUST;
+}
+
+/* Nothing in the names says whose it is: then whoever's message was alone in the thread's turn.
+ * Priming, and the root
+ * servers' addresses, are nobody's. */
+static bool choose_turn(struct choice *c)
+{
+	if (!turn_speaks(c->turn) || !turn_trusted(c->a) ||
+	    owner_state(c->a, &c->turn->owner, c->now) == TAG_FREE)
+		return false;
+	bool priming = c->query->name.labels == 0 && c->query->qtype == DNS_TYPE_NS;
+
+	if (priming || servers_is_root(&c->a->servers, asked_name(c)))
+		return false;
+	c->decision->evidence = ATTRIB_TURN;
+	c->decision->owner = c->turn->owner;
+	return true;
+}
+
+bool attrib_newest(struct attrib *a, uint32_t now, struct attrib_owner *owner)
+{
+	struct attrib_ref ref = unpack(atomic_load_explicit(&a->newest, memory_order_relaxed));
+	struct shard *s = enter(a, ref.shard, now);
+	uint32_t i = ref_in(a, s, ref);
+	bool waits = i && s->entries[i].class == CLASS_WAITING;
+
+	if (waits)
+		*owner = s->entries[i].owner;
+	shard_unlock(s);
+	return waits;
+}
+
+bool attrib_connection(const struct attrib *a, uint32_t now, struct attrib_turn *turn,
+		       struct attrib_owner *owner)
+{
+	/* Measured with BIND, kresd and PowerDNS: the connection is made in the turn of the truncated answer. */
+	if (turn->messages && turn->truncated == 1) {
+		turn->truncated = 0;
+		*owner = turn->truncated_owner;
+		return owner_state(a, owner, now) == TAG_WAITING;
+	}
+	if (!turn_speaks(turn) || owner_state(a, &turn->owner, now) != TAG_WAITING)
+		return false;
+	*owner = turn->owner;
+	return turn_trusted(a) || count_waiting(a) == 1;
+}
+
+/*
+ * The root's key is asked for whoever waits: the newest of them all. (The refresh of a trust anchor, RFC 5011, looks the
+ * same; it takes a client's mark only where one waits just then.)
+ */
+static void choose_root_key(struct choice *c)
+{
+	uint32_t newest = 0;
+
+	if (c->query->name.labels || c->query->qtype != DNS_TYPE_DNSKEY)
+		return;
+	for (unsigned n = 0; n < SHARDS; n++) {
+		c->s = enter(c->a, n, c->now);
+		uint32_t i = c->s->age[CLASS_WAITING].newest;
+		uint32_t stamp = i ? c->s->entries[i].stamp : 0;
+
+		if (i && (c->decision->evidence == ATTRIB_NONE || (int32_t)(stamp - newest) > 0)) {
+			newest = stamp;
+			choose_entry(c, i, ATTRIB_ANCESTOR);
+		}
+		shard_unlock(c->s);
+	}
+}
+
+void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_message *query,
+			   struct attrib_socket socket, const struct attrib_turn *turn,
+			   struct attrib_decision *decision)
+{
+	struct choice c = {.a = a,
+			   .now = now,
+			   .query = query,
+			   .turn = turn,
+			   .from = query->name.underscore && query->name.labels > 1,
+			   .wary = somebody_unexplained(a),
+			   .decision = decision};
+	unsigned whole = shard_of(&query->name, 0), seat = shard_of(&query->name, c.from);
+
+	decision->evidence = ATTRIB_NONE;
+	decision->key = attrib_upstream_key(a, query, socket);
+	c.s = enter(a, whole, now);
+	bool found = choose_repeat(&c, decision->key) ||
+		     (c.from && choose_question(&c, dns_name_hash(&query->name)));
+	if (!found && seat != whole) {
+		shard_unlock(c.s);
+		c.s = enter(a, seat, now);
+	}
+	found = found || choose_waiting(&c);
+	shard_unlock(c.s);
+	if (!found && !choose_served(&c, false)) {
+		c.s = enter(a, seat, now);
+		found = choose_past(&c);
+		shard_unlock(c.s);
+		if (!found)
+			choose_served(&c, true);
+	}
+	if (decision->evidence == ATTRIB_NONE)
+		choose_root_key(&c);
+	found = decision->evidence != ATTRIB_NONE;
+	if (found)
+		judge_turn(&c);
+	else
+		choose_turn(&c);
+}

@@ -148,9 +148,9 @@ static bool is_recent(const struct choice *c, uint32_t then)
 }
 
 /*
- * Does who learned this name stand for it, having had its answer? With who waits unexplained, only for what comes then as
- * a rule: the refresh of what the cache gave just now, and name servers' addresses, looked up at leisure, with what is
- * asked on the way to them.
+ * Does who learned this name, or one beneath the one asked for, stand for it, having had its answer? With who waits
+ * unexplained, only for what comes then as a rule: the refresh of what the cache gave just now, and name servers'
+ * addresses, looked up at leisure, with what is asked on the way to them.
  */
 static bool stands_for(const struct choice *c, const struct entry *learned, bool beneath)
 {
@@ -158,11 +158,8 @@ static bool stands_for(const struct choice *c, const struct entry *learned, bool
 
 	if (state != TAG_ANSWERED && state != TAG_SETTLED)
 		return false;
-	if (!c->wary)
-		return true;
-	if (learned->server)
-		return !beneath || is_recent(c, learned->stamp);
-	return !beneath && state == TAG_ANSWERED && is_recent(c, learned->owner.asked);
+	return !c->wary || learned->server ||
+	       (!beneath && state == TAG_ANSWERED && is_recent(c, learned->owner.asked));
 }
 
 /* They lie there as they were found, so in no order of age: any that was answered a moment ago will do. */
@@ -187,22 +184,10 @@ static bool choose_beneath(struct choice *c, uint32_t node)
 	return choose_link(c, list[LIST_FRESH].newest, ATTRIB_ANCESTOR);
 }
 
-/* With who waits unexplained: none of who asked for names there. */
 static bool choose_answered(struct choice *c, uint32_t node, bool beneath)
 {
-	uint32_t link = c->wary ? 0 : c->s->nodes[node].list[LIST_ANSWERED].newest;
-
-	return choose_link(c, link, ATTRIB_ANSWERED) || choose_learned_before(c, node, beneath);
-}
-
-/* The same of a zone that a name server serves: who asked for names there stands for it, for a while. */
-static bool choose_answered_in(struct choice *c, uint32_t node, bool beneath)
-{
-	uint32_t link = c->s->nodes[node].list[LIST_ANSWERED].newest;
-
-	if (c->wary && !is_recent(c, c->s->entries[c->s->links[link].entry].stamp))
-		link = 0;
-	return choose_link(c, link, ATTRIB_ANSWERED) || choose_learned_before(c, node, beneath);
+	return choose_link(c, c->s->nodes[node].list[LIST_ANSWERED].newest, ATTRIB_ANSWERED) ||
+	       choose_learned_before(c, node, beneath);
 }
 
 static uint64_t asked_name(const struct choice *c)
@@ -245,11 +230,16 @@ static bool choose_refreshed(struct choice *c)
 static bool choose_past(struct choice *c)
 {
 	uint64_t hash = asked_name(c);
+	uint32_t named = shard_node(c->s, node_hash(hash, NODE_NAME));
+	uint32_t beneath = c->query->name.labels ? shard_node(c->s, node_hash(hash, NODE_BENEATH))
+						 : 0;
 
-	return choose_refreshed(c) ||
-	       choose_answered(c, shard_node(c->s, node_hash(hash, NODE_NAME)), false) ||
-	       (c->query->name.labels &&
-		choose_answered(c, shard_node(c->s, node_hash(hash, NODE_BENEATH)), true));
+	if (choose_refreshed(c))
+		return true;
+	if (c->wary)
+		return choose_learned_before(c, named, false) ||
+		       choose_learned_before(c, beneath, true);
+	return choose_answered(c, named, false) || choose_answered(c, beneath, true);
 }
 
 static bool choose_in_zone(struct choice *c, uint64_t zone, bool past)
@@ -258,7 +248,7 @@ static bool choose_in_zone(struct choice *c, uint64_t zone, bool past)
 	uint32_t beneath = shard_node(c->s, node_hash(zone, NODE_BENEATH));
 
 	if (past)
-		return choose_answered_in(c, beneath, true) || choose_answered_in(c, named, false);
+		return choose_answered(c, beneath, true) || choose_answered(c, named, false);
 	return (beneath && choose_beneath(c, beneath)) ||
 	       (named &&
 		choose_link(c, c->s->nodes[named].list[LIST_FRESH].newest, ATTRIB_ANCESTOR)) ||

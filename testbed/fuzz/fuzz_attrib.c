@@ -100,7 +100,6 @@ struct client {
 struct learned {
 	int name, owner;
 	bool server;
-	uint32_t when;
 	unsigned first, last;
 };
 
@@ -328,23 +327,12 @@ static bool model_refreshed(const char *name, int type, struct verdict *v)
 	return false;
 }
 
-/*
- * With who waits unexplained: the names of servers and what leads to them, and what the cache gave just now. Perhaps: not
- * all are looked at.
- */
-static void model_leisure(const char *name, bool beneath, struct verdict *v)
+/* The names of servers and what leads to them, and what the cache gave just now. */
+static bool stands_amid_others(const struct learned *l, bool beneath)
 {
-	for (int i = 0; i < m.learneds; i++) {
-		const struct learned *l = &m.learned[i];
-		const struct client *c = &m.client[l->owner];
-		const char *has = names[l->name];
+	const struct client *c = &m.client[l->owner];
 
-		if (c->state != ANSWERED || !(beneath ? is_beneath(has, name) : same(has, name)))
-			continue;
-		if (l->server ? !beneath || now - l->when < ATTRIB_REFRESH_MS
-			      : !beneath && !c->settled && m.elapsed - c->last < ATTRIB_REFRESH_MS)
-			allow(v, ATTRIB_ANSWERED, l->owner);
-	}
+	return l->server || (!beneath && !c->settled && m.elapsed - c->last < ATTRIB_REFRESH_MS);
 }
 
 static bool somebody_unexplained(void)
@@ -355,21 +343,31 @@ static bool somebody_unexplained(void)
 	return false;
 }
 
-static bool model_answered(const char *name, bool beneath, struct verdict *v)
+static bool model_asked(const char *name, bool beneath, struct verdict *v)
 {
-	bool found = false, learned = false;
+	bool found = false;
 
 	for (int i = 0; i < m.clients; i++)
 		if (m.client[i].state == ANSWERED && fits(&m.client[i], name, -1, beneath))
 			found = allow(v, ATTRIB_ANSWERED, i);
-	for (int i = 0; i < m.learneds && !found; i++) {
-		const char *has = names[m.learned[i].name];
+	return found;
+}
 
-		if (m.client[m.learned[i].owner].state == ANSWERED &&
-		    (beneath ? is_beneath(has, name) : same(has, name)))
-			learned = allow(v, ATTRIB_ANSWERED, m.learned[i].owner);
+/* By what was learned. Perhaps: not all are looked at. */
+static bool model_named(const char *name, bool beneath, struct verdict *v)
+{
+	bool found = false;
+
+	for (int i = 0; i < m.learneds; i++) {
+		const struct learned *l = &m.learned[i];
+		const char *has = names[l->name];
+
+		if (m.client[l->owner].state == ANSWERED &&
+		    (beneath ? is_beneath(has, name) : same(has, name)) &&
+		    (!somebody_unexplained() || stands_amid_others(l, beneath)))
+			found = allow(v, ATTRIB_ANSWERED, l->owner);
 	}
-	return found || (learned && !LET_LEARNED_PAST);
+	return found && !LET_LEARNED_PAST;
 }
 
 static void forget_questions(void)
@@ -435,25 +433,11 @@ static int served_before(const char *name, unsigned before)
 	return zone;
 }
 
-static bool model_just_answered(const char *zone, bool beneath, struct verdict *v)
-{
-	bool found = false;
-
-	for (int i = 0; i < m.clients; i++)
-		if (m.client[i].state == ANSWERED && fits(&m.client[i], zone, -1, beneath) &&
-		    now - m.client[i].since < ATTRIB_REFRESH_MS)
-			found = allow(v, ATTRIB_ANSWERED, i);
-	return found;
-}
-
 static bool model_past_zone(const char *zone, struct verdict *v)
 {
 	for (int beneath = 1; beneath >= 0; beneath--) {
-		if (somebody_unexplained() ? model_just_answered(zone, beneath, v)
-					   : model_answered(zone, beneath, v))
+		if (model_asked(zone, beneath, v) || model_named(zone, beneath, v))
 			return true;
-		if (somebody_unexplained())
-			model_leisure(zone, beneath, v);
 	}
 	return false;
 }
@@ -522,11 +506,10 @@ static bool model_repeat(const struct upstream *u, struct verdict *v)
 
 static bool model_past(const char *asked, const struct turn *t, struct verdict *v)
 {
-	if (somebody_unexplained()) {
-		model_leisure(asked, false, v);
-		model_leisure(asked, true, v);
-	} else if (model_answered(asked, false, v) || model_answered(asked, true, v)) {
-		return true;
+	for (int beneath = 0; beneath < 2; beneath++) {
+		if ((!somebody_unexplained() && model_asked(asked, beneath, v)) ||
+		    model_named(asked, beneath, v))
+			return true;
 	}
 	return model_served(asked, true, t, v);
 }
@@ -594,12 +577,11 @@ static void learn(int name, int owner, bool server)
 		if (m.learned[i].owner == owner && same(names[m.learned[i].name], names[name])) {
 			m.learned[i].last = m.lessons;
 			m.learned[i].server |= server;
-			m.learned[i].when = now;
 			return;
 		}
 	}
 	require(m.learneds < LEARNED_MAX, "the model is full");
-	m.learned[m.learneds++] = (struct learned){name, owner, server, now, m.lessons, m.lessons};
+	m.learned[m.learneds++] = (struct learned){name, owner, server, m.lessons, m.lessons};
 }
 
 /* What a client's question is known to lead to. */

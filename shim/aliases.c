@@ -31,68 +31,73 @@ void aliases_target(const struct alias *alias, unsigned i, struct dns_name *out)
 	memcpy(out->suffix, t->suffix, t->labels * sizeof(t->suffix[0]));
 }
 
-static struct alias_set *set_of(struct aliases *a, uint64_t name)
+static size_t set_of(uint64_t name)
 {
-	return &a->set[(name >> 20) % ALIASES_SETS];
+	return (name >> 20) % ALIASES_SETS;
 }
 
 /* Also without the lock: most names are no aliases, and need none. */
-static int way_of(const struct alias_set *set, uint64_t name)
+static int way_of(const struct aliases *a, size_t set, uint64_t name)
 {
+	if (!atomic_load_explicit(&a->begun, memory_order_relaxed))
+		return -1;
 	for (int i = 0; i < ALIASES_WAYS; i++)
-		if (atomic_load_explicit(&set->name[i], memory_order_relaxed) == name)
+		if (atomic_load_explicit(&a->name[set][i], memory_order_relaxed) == name)
 			return i;
 	return -1;
 }
 
-static int oldest_way(const struct alias_set *set)
+static int oldest_way(const struct aliases *a, size_t set)
 {
 	int oldest = 0;
 
 	for (int i = 1; i < ALIASES_WAYS; i++)
-		if (set->used[i] < set->used[oldest])
+		if (a->used[set][i] < a->used[set][oldest])
 			oldest = i;
 	return oldest;
 }
 
 /* A fork amid this leaves its child a free place, or a whole one. */
-static void put(struct alias_set *set, int way, uint64_t name, const struct alias *alias)
+static void put(struct aliases *a, size_t set, int way, uint64_t name, const struct alias *alias)
 {
-	atomic_store_explicit(&set->name[way], 0, memory_order_relaxed);
+	_Atomic uint64_t *place = &a->name[set][way];
+
+	atomic_store_explicit(place, 0, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
-	set->alias[way] = *alias;
+	a->alias[set][way] = *alias;
 	atomic_signal_fence(memory_order_seq_cst);
-	atomic_store_explicit(&set->name[way], name, memory_order_relaxed);
+	atomic_store_explicit(place, name, memory_order_relaxed);
 }
 
 void aliases_keep(struct aliases *a, uint64_t name, const struct alias *alias)
 {
-	struct alias_set *set = set_of(a, name);
+	size_t set = set_of(name);
 
-	if (!alias->targets && way_of(set, name) < 0)
+	if (!alias->targets && way_of(a, set, name) < 0)
 		return;
 	pthread_mutex_lock(&a->lock);
-	int way = way_of(set, name);
+	int way = way_of(a, set, name);
 
 	if (way < 0)
-		way = oldest_way(set);
-	set->used[way] = alias->targets ? ++a->clock : 0;
-	put(set, way, alias->targets ? name : 0, alias);
+		way = oldest_way(a, set);
+	a->used[set][way] = alias->targets ? ++a->clock : 0;
+	put(a, set, way, alias->targets ? name : 0, alias);
+	atomic_store_explicit(&a->begun, true, memory_order_relaxed);
 	pthread_mutex_unlock(&a->lock);
 }
 
 bool aliases_find(struct aliases *a, uint64_t name, struct alias *out)
 {
-	struct alias_set *set = set_of(a, name);
+	size_t set = set_of(name);
 
-	if (way_of(set, name) < 0)
+	if (way_of(a, set, name) < 0)
 		return false;
 	pthread_mutex_lock(&a->lock);
-	int way = way_of(set, name);
+	int way = way_of(a, set, name);
 
 	if (way >= 0) {
-		set->used[way] = ++a->clock;
-		*out = set->alias[way];
+		a->used[set][way] = ++a->clock;
+		*out = a->alias[set][way];
 	}
 	pthread_mutex_unlock(&a->lock);
 	return way >= 0;

@@ -32,16 +32,14 @@ struct alias {
 	struct alias_target target[ALIASES_TARGETS];
 };
 
-struct alias_set {
-	_Atomic uint64_t name[ALIASES_WAYS]; /* 0: free, or being changed */
-	uint32_t used[ALIASES_WAYS];
-	struct alias alias[ALIASES_WAYS];
-};
-
+/* What is looked at for each name lies close together; where aliases lead is looked at for aliases alone. */
 struct aliases {
 	pthread_mutex_t lock;
-	uint32_t clock; /* counts uses */
-	struct alias_set set[ALIASES_SETS];
+	uint32_t clock;	    /* counts uses */
+	_Atomic bool begun; /* an alias was kept: until then there is nothing to look for */
+	_Atomic uint64_t name[ALIASES_SETS][ALIASES_WAYS]; /* 0: free, or being changed */
+	uint32_t used[ALIASES_SETS][ALIASES_WAYS];
+	struct alias alias[ALIASES_SETS][ALIASES_WAYS];
 };
 
 /** Zeroed memory becomes a table; again in a child after fork. */

@@ -27,7 +27,7 @@ enum {
 
 static uint32_t buckets_for(unsigned capacity)
 {
-	uint32_t n = 1024;
+	uint32_t n = BUCKETS_LEAST;
 
 	while (n < capacity * NODES_PER / 2)
 		n *= 2;
@@ -58,12 +58,13 @@ void shard_init(struct shard *s, char **at, unsigned capacity, const struct sip_
 	s->entry_pool.size = capacity * ENTRIES_PER;
 	s->link_pool.size = capacity * LINKS_PER;
 	s->node_pool.size = capacity * NODES_PER;
-	s->mask = buckets_for(capacity) - 1;
+	uint32_t buckets = buckets_for(capacity);
+
 	s->entries = carve(at, (s->entry_pool.size + 1) * sizeof(struct entry));
 	s->links = carve(at, (s->link_pool.size + 1) * sizeof(struct link));
 	s->nodes = carve(at, (s->node_pool.size + 1) * sizeof(struct node));
-	s->key_buckets = carve(at, (s->mask + 1) * sizeof(uint32_t));
-	s->node_buckets = carve(at, (s->mask + 1) * sizeof(uint32_t));
+	buckets_init(&s->keys, carve(at, buckets * sizeof(uint32_t)), buckets);
+	buckets_init(&s->names, carve(at, buckets * sizeof(uint32_t)), buckets);
 	holders_init(&s->holders,
 		     carve(at, holders_size(s->entry_pool.size, weight_of_all(capacity))),
 		     s->entry_pool.size, weight_of_all(capacity), key);
@@ -176,6 +177,43 @@ void shard_list_insert(struct shard *s, uint32_t i, enum list list)
 	*(k->newer ? &s->links[k->newer].older : &l->newest) = i;
 }
 
+/* Moves to the bucket that has come into use what belongs there now. */
+static void divide_names(struct shard *s, uint32_t *at)
+{
+	uint32_t *to = buckets_last(&s->names);
+
+	while (*at) {
+		uint32_t i = *at;
+		struct node *n = &s->nodes[i];
+
+		if (bucket(&s->names, n->hash) != to) {
+			at = &n->next;
+			continue;
+		}
+		*at = n->next;
+		n->next = *to;
+		*to = i;
+	}
+}
+
+static void divide_keys(struct shard *s, uint32_t *at)
+{
+	uint32_t *to = buckets_last(&s->keys);
+
+	while (*at) {
+		uint32_t i = *at;
+		struct entry *e = &s->entries[i];
+
+		if (shard_key_bucket(s, e->key) != to) {
+			at = &e->key_next;
+			continue;
+		}
+		*at = e->key_next;
+		e->key_next = *to;
+		*to = i;
+	}
+}
+
 static uint32_t node_make(struct shard *s, uint64_t hash)
 {
 	uint32_t i = shard_node(s, hash);
@@ -187,14 +225,18 @@ static uint32_t node_make(struct shard *s, uint64_t hash)
 		return 0;
 	memset(&s->nodes[i], 0, sizeof(s->nodes[i]));
 	s->nodes[i].hash = hash;
-	s->nodes[i].next = s->node_buckets[hash & s->mask];
-	s->node_buckets[hash & s->mask] = i;
+	uint32_t *at = bucket(&s->names, hash);
+
+	s->nodes[i].next = *at;
+	*at = i;
+	for (int n = 0; n < BUCKETS_PER && buckets_grow(&s->names, s->node_pool.used, &at); n++)
+		divide_names(s, at);
 	return i;
 }
 
 static void node_drop(struct shard *s, uint32_t i)
 {
-	uint32_t *at = &s->node_buckets[s->nodes[i].hash & s->mask];
+	uint32_t *at = bucket(&s->names, s->nodes[i].hash);
 
 	while (*at != i)
 		at = &s->nodes[*at].next;
@@ -246,16 +288,18 @@ static void links_move(struct shard *s, const struct entry *e, enum list list)
 
 void shard_set_key(struct shard *s, uint32_t i, uint64_t key)
 {
-	uint32_t *bucket = &s->key_buckets[(key >> 8) & s->mask];
+	uint32_t *at = shard_key_bucket(s, key);
 
 	s->entries[i].key = key;
-	s->entries[i].key_next = *bucket;
-	*bucket = i;
+	s->entries[i].key_next = *at;
+	*at = i;
+	for (int n = 0; n < BUCKETS_PER && buckets_grow(&s->keys, s->entry_pool.used, &at); n++)
+		divide_keys(s, at);
 }
 
 static void key_remove(struct shard *s, uint32_t i)
 {
-	uint32_t *at = &s->key_buckets[(s->entries[i].key >> 8) & s->mask];
+	uint32_t *at = shard_key_bucket(s, s->entries[i].key);
 
 	while (*at != i)
 		at = &s->entries[*at].key_next;
@@ -518,8 +562,8 @@ static void shard_empty(struct shard *s)
 	s->entry_pool = (struct pool){.size = s->entry_pool.size};
 	s->link_pool = (struct pool){.size = s->link_pool.size};
 	s->node_pool = (struct pool){.size = s->node_pool.size};
-	memset(s->key_buckets, 0, (s->mask + 1) * sizeof(uint32_t));
-	memset(s->node_buckets, 0, (s->mask + 1) * sizeof(uint32_t));
+	buckets_empty(&s->keys);
+	buckets_empty(&s->names);
 	memset(s->counting, 0, sizeof(s->counting));
 	memset(s->uncounted, 0, sizeof(s->uncounted));
 	memset(s->age, 0, sizeof(s->age));

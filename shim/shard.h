@@ -11,6 +11,7 @@
 #define SHIM_SHARD_H
 
 #include "attrib.h"
+#include "buckets.h"
 #include "holders.h"
 
 #include <pthread.h>
@@ -102,8 +103,7 @@ struct shard {
 	struct entry *entries; /* index 0 of each is nobody */
 	struct link *links;
 	struct node *nodes;
-	uint32_t *key_buckets, *node_buckets;
-	uint32_t mask; /* of both */
+	struct buckets keys, names; /* of entries by their keys, of nodes by their hashes */
 	struct ends age[CLASSES];
 	uint32_t count[CLASSES];
 	uint32_t finals; /* counts upstream answers that left nothing to ask: odd, so never 0 */
@@ -175,17 +175,22 @@ void shard_waits(struct shard *s, struct entry *e, bool begins);
 /** The node of that hash; 0: there is none. */
 static inline uint32_t shard_node(const struct shard *s, uint64_t hash)
 {
-	uint32_t i = s->node_buckets[hash & s->mask];
+	uint32_t i = *bucket(&s->names, hash);
 
 	while (i && s->nodes[i].hash != hash)
 		i = s->nodes[i].next;
 	return i;
 }
 
+static inline uint32_t *shard_key_bucket(const struct shard *s, uint64_t key)
+{
+	return bucket(&s->keys, key >> 8); /* the lowest bit is always set */
+}
+
 /** The entry of that key; 0: there is none. */
 static inline uint32_t shard_find(const struct shard *s, uint64_t key)
 {
-	uint32_t i = s->key_buckets[(key >> 8) & s->mask];
+	uint32_t i = *shard_key_bucket(s, key);
 
 	while (i && s->entries[i].key != key)
 		i = s->entries[i].key_next;

@@ -73,6 +73,8 @@ static size_t question(uint8_t msg[MESSAGE], unsigned number, bool response)
 	msg[0] = (uint8_t)(number >> 8);
 	msg[1] = (uint8_t)number;
 	msg[2] = response ? 0x81 : 0x01;
+	msg[3] = response ? 0x80
+			  : 0; /* RA: a forwarder's upstream recurses, so this is no referral */
 	msg[5] = 1;
 	p = put_label(p, 'w', number);
 	p = put_label(p, 'h', number % 7);

@@ -49,7 +49,7 @@ enum {
 /* ---- messages ---- */
 
 /* The question for the number's own name; ANSWER: the same with the QR bit. */
-enum { QUESTION = 0x01, ANSWER = 0x81 };
+enum { QUESTION = 0x01, ANSWER = 0x81, RECURSION_AVAILABLE = 0x80 };
 
 static size_t message(uint8_t *msg, int flags, unsigned number)
 {
@@ -340,6 +340,7 @@ static void answer_upstream(int fd, uint32_t mark)
 		exit(1);
 	}
 	data[2] = ANSWER;
+	data[3] = RECURSION_AVAILABLE; /* a forwarder's upstream: so this is no referral */
 	NEED(sendto(fd, data, (size_t)n, 0, (struct sockaddr *)&from, msg.msg_namelen) == n);
 }
 

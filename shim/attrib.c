@@ -451,6 +451,14 @@ static void question_answered(struct shard *s, const struct dns_message *answer,
 	}
 }
 
+/* A resolver may send it once more (smartdns does, and some do when answers cross). */
+static void remember(struct shard *s, uint32_t now, uint32_t i)
+{
+	struct recent *r = &s->recent[s->recents++ % SHARD_RECENT];
+
+	*r = (struct recent){s->entries[i].key, now, s->entries[i].owner};
+}
+
 /* For the one that was charged. Gives the shard that is locked now. */
 static struct shard *owner_fed(struct attrib *a, struct shard *s, struct attrib_ref ref, bool final)
 {
@@ -483,6 +491,7 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 	l.owned = i;
 	if (i) {
 		l.owner = s->entries[i].owner;
+		remember(s, now, i);
 		shard_drop(s, i);
 		bool final = dns_is_final(answer, msg);
 

@@ -12,7 +12,8 @@
  *     client answer    sent,     QR=1    this one waits no longer
  *
  * Evidence, in the order of its weight (enum attrib_evidence):
- *   repeat    the same question with the same ID on the same socket keeps its owner, while that one waits
+ *   repeat    the same question with the same ID on the same socket keeps its owner, while that one waits; or, where
+ *             nobody waits for it, for two seconds after its answer
  *   exact     a client waits for the same name and type, or else the same name. Of several: one not yet charged
  *             (the thread's own, else the oldest), else the oldest still waiting
  *   learned   an answer to this client's query named it: CNAME and DNAME targets, name servers; or an answer said

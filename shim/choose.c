@@ -285,6 +285,21 @@ static bool choose_repeat(struct choice *c, uint64_t key)
 	       choose_entry(c, i, ATTRIB_REPEAT);
 }
 
+/* The very same once more, a moment after its answer. */
+static bool choose_late_repeat(struct choice *c)
+{
+	for (uint32_t n = 1; n <= SHARD_RECENT; n++) {
+		const struct recent *r = &c->s->recent[(c->s->recents - n) % SHARD_RECENT];
+
+		if (r->key != c->decision->key || !is_recent(c, r->stamp))
+			continue;
+		c->decision->evidence = ATTRIB_REPEAT;
+		c->decision->owner = r->owner;
+		return true;
+	}
+	return false;
+}
+
 /* The turn's sole message has an owner: what the turn would say. */
 static bool turn_speaks(const struct attrib_turn *turn)
 {
@@ -379,6 +394,22 @@ static void choose_root_key(struct choice *c)
 	}
 }
 
+/* Nobody waits for it. */
+static void choose_afterwards(struct choice *c, unsigned whole, unsigned seat)
+{
+	c->s = enter(c->a, whole, c->now);
+	bool found = choose_late_repeat(c);
+
+	if (!found && seat != whole) {
+		shard_unlock(c->s);
+		c->s = enter(c->a, seat, c->now);
+	}
+	found = found || choose_past(c);
+	shard_unlock(c->s);
+	if (!found)
+		choose_served(c, true);
+}
+
 void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_message *query,
 			   struct attrib_socket socket, const struct attrib_turn *turn,
 			   struct attrib_decision *decision)
@@ -403,13 +434,8 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 	}
 	found = found || choose_waiting(&c);
 	shard_unlock(c.s);
-	if (!found && !choose_served(&c, false)) {
-		c.s = enter(a, seat, now);
-		found = choose_past(&c);
-		shard_unlock(c.s);
-		if (!found)
-			choose_served(&c, true);
-	}
+	if (!found && !choose_served(&c, false))
+		choose_afterwards(&c, whole, seat);
 	if (decision->evidence == ATTRIB_NONE)
 		choose_root_key(&c);
 	found = decision->evidence != ATTRIB_NONE;

@@ -567,6 +567,7 @@ static void shard_empty(struct shard *s)
 	memset(s->counting, 0, sizeof(s->counting));
 	memset(s->uncounted, 0, sizeof(s->uncounted));
 	memset(s->age, 0, sizeof(s->age));
+	memset(s->recent, 0, sizeof(s->recent));
 	memset(s->count, 0, sizeof(s->count));
 }
 

@@ -20,6 +20,7 @@
 enum {
 	SHARD_ANCESTORS_MAX = 36, /* the deepest names in use: ip6.arpa has 34 labels */
 	SHARD_AWAITED = 4096,	  /* a power of two */
+	SHARD_RECENT = 32,	  /* a power of two */
 };
 
 #define SHARD_UNEXPLAINED ((uint64_t)1 << 32) /* one of those who wait so, in tally.waiting */
@@ -80,6 +81,13 @@ struct node {
 	struct ends list[LISTS];
 };
 
+/* An upstream query that has had its answer. */
+struct recent {
+	uint64_t key; /* 0: none */
+	uint32_t stamp;
+	struct attrib_owner owner;
+};
+
 /* Slots never used yet come from a counter, so that memory is touched only as the table fills. */
 struct pool {
 	uint32_t free, fresh, used, size;
@@ -111,6 +119,9 @@ struct shard {
 	bool counting[HOLDERS_KINDS]; /* entries that come are counted as their clients' */
 	/* of those before, this one is next, then older ones; 0: none is left */
 	uint32_t uncounted[HOLDERS_KINDS];
+	struct recent
+		recent[SHARD_RECENT]; /* a ring: place number recents % SHARD_RECENT is next */
+	uint32_t recents;
 	uint32_t expired_at; /* when it was last looked at for what has had its time */
 };
 

@@ -58,6 +58,16 @@ rest() {
 	assert_output 2
 }
 
+@test "so many queries a second, and no more" {
+	load_bench --only-load --resolver dnsmasq --names uncached --rate 400
+	assert_success
+	run jq -e '[.cells[].samples[][][1]] | length == 8 and all(. > 100 and . < 600)' "$results/load.json"
+	assert_success
+	assert_equal "$(jq '.cells[].rate' "$results/load.json")" 400
+	run grep -c '^| dnsmasq | 1 | uncached | 400/s |' "$results/load.md"
+	assert_output 1
+}
+
 @test "a library that marks nothing is not measured" {
 	local quiet=$BATS_TEST_TMPDIR/libconnmarkshim.so
 	echo 'int nothing_here;' | gcc -shared -x c -o "$quiet" -
@@ -98,4 +108,13 @@ rest() {
 		jq -en "$ratio <= 2.5" && return
 	done
 	fail "an event costs $ratio times as much among a million waiting names as among a thousand"
+}
+
+@test "a profile: the library's part, and the question to conntrack, are seen where they are" {
+	command -v perf >/dev/null || skip 'perf is not there (linux-perf)'
+	run timeout --kill-after=20 120 "$REPO/testbed/bench/profile" dnsmasq --shim "$SHIM" --seconds 1 3>&-
+	assert_success
+	assert_line --regexp '^the library +0 +[1-9][0-9]+ +[1-9][0-9]+$'
+	assert_line --regexp '^asking conntrack \(netlink\) +0 +[1-9][0-9]+ +0$'
+	assert_line --regexp '^the program +[1-9][0-9]+ +[1-9][0-9]+ +[1-9][0-9]+$'
 }

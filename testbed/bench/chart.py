@@ -89,7 +89,8 @@ def load_chart(results):
     for (cell, rows), height in zip(cells, heights):
         threads = f"{cell['threads']} thread{'s' if cell['threads'] > 1 else ''}"
         page.line((20, y), (right + 50, y), GRID)
-        page.text((20, y + height / 2 + 4), f"{figures.SHOWN[cell['resolver']]}, {cell['names']}")
+        page.text((20, y + height / 2 + 4), f"{figures.SHOWN[cell['resolver']]}, {cell['names']}"
+                  + (f", {figures.load_of(cell)}" if cell["rate"] else ""))
         page.text((left - 12, y + height / 2 + 4), threads if cell["resolver"] != "dnsmasq" else "", "end")
         for number, row in enumerate(rows):
             middle, colour = y + 5 + lane * (number + 0.5), COLOURS[row["name"]]

@@ -19,13 +19,18 @@ AGAINST_OWN = 0.80      # dnsmasq under the library, against its own --conntrack
 WAITS = ("epoll_wait", "epoll_pwait", "poll", "ppoll", "select", "pselect6")
 ORDER = ("unbound", "bind", "pdns", "dnsmasq")
 SHOWN = {"unbound": "unbound", "bind": "BIND", "pdns": "PowerDNS Recursor", "dnsmasq": "dnsmasq"}
-HEADING = (f"{'resolver':9}{'threads':>8}  {'names':9}{'contender':16}{'CPU/query':>11}{'ratio':>8}"
+HEADING = (f"{'resolver':9}{'threads':>8}  {'names':9}{'load':>9}  {'contender':16}{'CPU/query':>11}{'ratio':>8}"
            f"{'quartiles':>16}{'wanted':>8}{'queries/s':>11}{'ratio':>8}")
 
 
 def order(cell):
     """Sorts cells."""
-    return ORDER.index(cell["resolver"]), cell["threads"], cell["names"]
+    return ORDER.index(cell["resolver"]), cell["threads"], cell["names"], cell["rate"]
+
+
+def load_of(cell):
+    """How many queries there are for it to answer."""
+    return f"{cell['rate']:,}/s" if cell["rate"] else "all"
 
 
 def quartiles(values):
@@ -67,7 +72,8 @@ def cell_lines(cell):
         ratio, spread = (f"{row['ratio']:8.3f}", f"{row['first']:.3f} – {row['third']:.3f}") \
             if row["name"] != "bare" else (f"{'1':>8}", "")
         wanted = f"{'<=' if row['ratio'] <= row['wanted'] else '> '}{row['wanted']:.2f}" if row["wanted"] else ""
-        yield (f"{cell['resolver']:9}{cell['threads']:8}  {cell['names']:9}{label:16}{row['nanoseconds']:8.0f} ns"
+        yield (f"{cell['resolver']:9}{cell['threads']:8}  {cell['names']:9}{load_of(cell):>9}  {label:16}"
+               f"{row['nanoseconds']:8.0f} ns"
                f"{ratio}{spread:>16}{wanted:>8}{row['rate']:11.0f}{row['rate_ratio']:8.3f}")
 
 
@@ -133,11 +139,11 @@ def _folded(sentences):
 
 def load_table(results):
     """CPU a query against bare: the README's table."""
-    lines = ["| resolver | threads | names | bare, CPU a query | conntrack | packet | its own `--conntrack` |",
-             "|---|---|---|---|---|---|---|"]
+    lines = ["| resolver | threads | names | load | bare, CPU a query | conntrack | packet | its own `--conntrack` |",
+             "|---|---|---|---|---|---|---|---|"]
     for cell in results["cells"]:
         against_bare = {row["name"]: row for row in rows(cell) if row["against"] == "bare"}
-        lines.append(f"| {SHOWN[cell['resolver']]} | {cell['threads']} | {cell['names']} | "
+        lines.append(f"| {SHOWN[cell['resolver']]} | {cell['threads']} | {cell['names']} | {load_of(cell)} | "
                      f"{against_bare['bare']['nanoseconds'] / 1000:.2f} µs | "
                      + " | ".join(_ratio(against_bare.get(name)) for name in ("conntrack", "packet", "own")) + " |")
     rounds = [len(cell["samples"]["bare"]) for cell in results["cells"]]
@@ -151,7 +157,8 @@ def _against_own(results):
     for cell in results["cells"]:
         for row in rows(cell):
             if row["against"] == "own" and row["name"] == "conntrack" and cell["names"] == "uncached":
-                yield f"dnsmasq under the library against dnsmasq `--conntrack`, uncached: {_ratio(row)}."
+                yield (f"dnsmasq under the library against dnsmasq `--conntrack`, uncached, load {load_of(cell)}: "
+                       f"{_ratio(row)}.")
 
 
 def _idle(results):

@@ -242,12 +242,17 @@ class Running:
         self.lab.load("warm" if names == "uncached" else names, self.load_cpus, "-l", "0.5",
                       "-c", str(MARKS), "-q", str(self.lab.outstanding))
 
-    def measure(self, names, seconds):
-        """A Sample; Invalid where queries were lost, or left with other marks than they must."""
+    def measure(self, names, seconds, rate=0):
+        """
+        A Sample; Invalid where queries were lost, or left with other marks than they must.
+
+        rate: queries a second; 0: as many as are answered.
+        """
         pids, saved = self.pids(), self.lab.saved_marks()
         before = cpu_nanoseconds(pids)
+        limit = ["-Q", str(rate)] if rate else []
         completed, lost = self.lab.load(names, self.load_cpus, "-l", str(seconds), "-c", str(MARKS),
-                                              "-q", str(self.lab.outstanding))
+                                              "-q", str(self.lab.outstanding), *limit)
         spent = cpu_nanoseconds(pids) - before
         self._daemon.check()
         if not completed or lost > completed / 1000:

@@ -140,6 +140,9 @@ struct model {
 	struct upstream upstream[EVENTS_MAX];
 	int upstreams;
 	struct question question[NAMES][TYPES];
+	struct upstream recent[EVENTS_MAX]; /* what had its answer */
+	uint32_t recent_when[EVENTS_MAX];
+	int recents;
 	struct turn turn[THREADS];
 	unsigned right, wrong;
 };
@@ -504,6 +507,21 @@ static bool model_repeat(const struct upstream *u, struct verdict *v)
 	return u && m.client[u->owner].state == WAITING && allow(v, ATTRIB_REPEAT, u->owner);
 }
 
+/* The very same query a moment after its answer, of whose owner the last one counts. Perhaps: not all are kept. */
+static void model_late_repeat(int socket, int id, int name, uint16_t type, struct verdict *v)
+{
+	for (int i = m.recents; i-- > 0;) {
+		const struct upstream *u = &m.recent[i];
+
+		if (u->socket != socket || u->id != id || u->type != type ||
+		    !same(names[u->name], names[name]))
+			continue;
+		if (now - m.recent_when[i] < ATTRIB_REFRESH_MS)
+			allow(v, ATTRIB_REPEAT, u->owner);
+		return;
+	}
+}
+
 static bool model_past(const char *asked, const struct turn *t, struct verdict *v)
 {
 	for (int beneath = 0; beneath < 2; beneath++) {
@@ -520,13 +538,15 @@ static void model_decide(int socket, int id, int name, uint16_t type, const stru
 	const char *whole = names[name], *asked = parent_of_underscore(whole);
 
 	memset(v, 0, sizeof(*v));
-	v->none = !(model_repeat(find_upstream(socket, id, name, type), v) ||
-		    (asked != whole && model_exact(whole, type, t, v)) ||
-		    model_exact(asked, type, t, v) || model_exact(asked, -1, t, v) ||
-		    model_learned(asked, false, ATTRIB_LEARNED, v) || model_beneath(asked, t, v) ||
-		    model_learned(asked, true, ATTRIB_ANCESTOR, v) ||
-		    model_served(asked, false, t, v) || model_refreshed(asked, type, v) ||
-		    model_past(asked, t, v) || model_turn(whole, type, t, v));
+	if (model_repeat(find_upstream(socket, id, name, type), v) ||
+	    (asked != whole && model_exact(whole, type, t, v)) || model_exact(asked, type, t, v) ||
+	    model_exact(asked, -1, t, v) || model_learned(asked, false, ATTRIB_LEARNED, v) ||
+	    model_beneath(asked, t, v) || model_learned(asked, true, ATTRIB_ANCESTOR, v) ||
+	    model_served(asked, false, t, v))
+		return;
+	model_late_repeat(socket, id, name, type, v);
+	v->none = !(model_refreshed(asked, type, v) || model_past(asked, t, v) ||
+		    model_turn(whole, type, t, v));
 }
 
 /* ---- events, into both ---- */
@@ -790,8 +810,11 @@ static void upstream_answer(int socket, int id, int name, uint16_t type, const s
 		learn_server(said->server, said->zone, name);
 	if (said->serves && u)
 		learn(said->server, u->owner, true);
-	if (u)
+	if (u) {
 		u->there = false;
+		m.recent_when[m.recents] = now;
+		m.recent[m.recents++] = *u;
+	}
 	if (u)
 		feed(&m.client[u->owner], question_of(name, type),
 		     !said->truncated && !said->failed);

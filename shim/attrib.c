@@ -146,7 +146,7 @@ static uint32_t enter_query(struct attrib *a, struct shard *s, uint32_t now,
 		return 0;
 	who->ref = ref_to(a, s, i);
 	s->entries[i].owner = *who;
-	s->entries[i].question = question_hash(hash, query->qtype);
+	s->entries[i].question = who->question;
 	s->entries[i].born = s->finals;
 	shard_set_key(s, i, key);
 	if (class == CLASS_WAITING)
@@ -285,6 +285,7 @@ void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_messag
 
 	who->id = query->id;
 	who->asked = now;
+	who->question = question_hash(dns_name_hash(&query->name), query->qtype);
 	who->ref = who->tld = (struct attrib_ref){0};
 	bool again = refresh_query(a, s, now, key, who);
 	if (!again && enter_query(a, s, now, query, key, CLASS_WAITING, who))
@@ -326,6 +327,7 @@ void attrib_client_past(struct attrib *a, uint32_t now, const struct dns_message
 
 	who->id = query->id;
 	who->asked = now;
+	who->question = question_hash(dns_name_hash(&query->name), query->qtype);
 	who->ref = who->tld = (struct attrib_ref){0};
 	if (i && !waits_again)
 		shard_drop(s, i);

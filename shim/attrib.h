@@ -17,7 +17,8 @@
  *   exact     a client waits for the same name and type, or else the same name. Of several: one not yet charged
  *             (the thread's own, else the oldest), else the oldest still waiting
  *   learned   an answer to this client's query named it: CNAME and DNAME targets, name servers; or an answer said
- *             earlier that the name this client waits for is an alias of it
+ *             earlier that the name this client waits for is an alias of it; or one that was so named for another who
+ *             asked the same and has had its answer (each thread of a resolver may ask for its own clients)
  *   ancestor  a client waits beneath it: minimised names, DS and DNSKEY, delegations. Of several: the thread's own,
  *             else the newest
  *   ancestor  also: it is a name server, or leads to one, and a client waits beneath a zone that it serves
@@ -98,9 +99,10 @@ struct attrib_owner {
 	int fd;		  /* the socket that it came in on, and the descriptor's generation */
 	uint32_t fd_gen;
 	uint32_t mark;
-	uint32_t asked; /* when, ms; set by attrib_client_query */
-	uint8_t state;	/* enum mark_state */
-	uint8_t how;	/* enum mark_how, where state is MARK_KNOWN */
+	uint32_t asked;	   /* when, ms; set by attrib_client_query, as is: */
+	uint64_t question; /* hash of name and type */
+	uint8_t state;	   /* enum mark_state */
+	uint8_t how;	   /* enum mark_how, where state is MARK_KNOWN */
 	uint16_t id;
 };
 

@@ -4,6 +4,7 @@
 
 enum {
 	BEFORE_SCAN = 8, /* of learned names whose owners were answered, as many are looked at */
+	FELLOW_SCAN = 4, /* likewise, where others may have asked the same */
 	TURN_TRUST = 16, /* decisions that a turn must have foretold before it is evidence */
 };
 
@@ -394,7 +395,50 @@ static void choose_root_key(struct choice *c)
 	}
 }
 
-/* Nobody waits for it. */
+/* Those of who learned the name, or one beneath it, who have had their answer. */
+static unsigned list_learners(const struct choice *c, uint32_t node, struct attrib_owner *out)
+{
+	uint32_t i = c->s->nodes[node].list[LIST_LEARNED_BEFORE].newest;
+	unsigned n = 0;
+
+	for (; i && n < FELLOW_SCAN; i = c->s->links[i].older)
+		out[n++] = c->s->entries[c->s->links[i].entry].owner;
+	return n;
+}
+
+/* Does somebody wait who asked the same as one of them? No lock is held. */
+static bool choose_fellow_of(struct choice *c, const struct attrib_owner *learners, unsigned n,
+			     enum attrib_evidence evidence)
+{
+	bool found = false;
+
+	for (unsigned i = 0; !found && i < n; i++) {
+		c->s = enter(c->a, learners[i].ref.shard, c->now);
+		const struct ends *list = c->s->nodes[shard_node(c->s, learners[i].question)].list;
+
+		found = choose_link(c, list[LIST_FRESH].oldest, evidence) ||
+			choose_link(c, list[LIST_CHARGED].oldest, evidence);
+		shard_unlock(c->s);
+	}
+	return found;
+}
+
+static bool choose_fellow(struct choice *c, unsigned seat)
+{
+	struct attrib_owner named[FELLOW_SCAN], beneath[FELLOW_SCAN];
+	uint64_t hash = asked_name(c);
+	unsigned n, m = 0;
+
+	c->s = enter(c->a, seat, c->now);
+	n = list_learners(c, shard_node(c->s, node_hash(hash, NODE_NAME)), named);
+	if (c->query->name.labels)
+		m = list_learners(c, shard_node(c->s, node_hash(hash, NODE_BENEATH)), beneath);
+	shard_unlock(c->s);
+	return choose_fellow_of(c, named, n, ATTRIB_LEARNED) ||
+	       choose_fellow_of(c, beneath, m, ATTRIB_ANCESTOR);
+}
+
+/* Nobody is known to wait for it. */
 static void choose_afterwards(struct choice *c, unsigned whole, unsigned seat)
 {
 	c->s = enter(c->a, whole, c->now);
@@ -434,7 +478,7 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 	}
 	found = found || choose_waiting(&c);
 	shard_unlock(c.s);
-	if (!found && !choose_served(&c, false))
+	if (!found && !choose_served(&c, false) && !choose_fellow(&c, seat))
 		choose_afterwards(&c, whole, seat);
 	if (decision->evidence == ATTRIB_NONE)
 		choose_root_key(&c);

@@ -507,6 +507,22 @@ static bool model_repeat(const struct upstream *u, struct verdict *v)
 	return u && m.client[u->owner].state == WAITING && allow(v, ATTRIB_REPEAT, u->owner);
 }
 
+/* Who waits for the same as one who learned the name, or one beneath it, and has had its answer. Perhaps: as above. */
+static void model_fellows(const char *name, struct verdict *v)
+{
+	for (int i = 0; i < m.learneds; i++) {
+		const struct client *learner = &m.client[m.learned[i].owner];
+		const char *has = names[m.learned[i].name];
+
+		if (learner->state == WAITING || (!same(has, name) && !is_beneath(has, name)))
+			continue;
+		for (int k = 0; k < m.clients; k++)
+			if (waits(k, names[learner->name], learner->type, false) ||
+			    waits(k, names[learner->name], learner->type, true))
+				allow(v, same(has, name) ? ATTRIB_LEARNED : ATTRIB_ANCESTOR, k);
+	}
+}
+
 /* The very same query a moment after its answer, of whose owner the last one counts. Perhaps: not all are kept. */
 static void model_late_repeat(int socket, int id, int name, uint16_t type, struct verdict *v)
 {
@@ -544,6 +560,7 @@ static void model_decide(int socket, int id, int name, uint16_t type, const stru
 	    model_beneath(asked, t, v) || model_learned(asked, true, ATTRIB_ANCESTOR, v) ||
 	    model_served(asked, false, t, v))
 		return;
+	model_fellows(asked, v);
 	model_late_repeat(socket, id, name, type, v);
 	v->none = !(model_refreshed(asked, type, v) || model_past(asked, t, v) ||
 		    model_turn(whole, type, t, v));

@@ -23,7 +23,7 @@
  *             else the newest
  *   ancestor  also: it is a name server, or leads to one, and a client waits beneath a zone that it serves
  *   answered  the same question, or what it was learned to lead to, where the client has had its answer from the
- *             cache just now: prefetches, stale answers. Of several: who was answered last
+ *             cache just now, or none has come from upstream yet: prefetches, stale answers, retries. Of several: who was answered last
  *   answered  also: as exact, learned and ancestor, where the client has had its answer a moment ago, wherever from; but
  *             only while nobody waits for whom nothing has left yet
  *   turn      the thread received exactly one message in its turn, so this query is of its making; only where this

@@ -212,16 +212,23 @@ static bool choose_waiting(struct choice *c)
 	       (beneath && choose_learned(c, beneath, ATTRIB_ANCESTOR));
 }
 
-/* Who was answered from the cache just now, with what may have to be asked for anew. */
+/* Is there something left to ask for its question? The cache's answer may need a refresh; or none has come from upstream. */
+static bool is_open(const struct entry *e, const struct node *question)
+{
+	uint32_t state = atomic_load_explicit(&e->tag, memory_order_relaxed) % TAG_STATES;
+
+	return state == TAG_ANSWERED ? !has_final(question, e) : question->outstanding;
+}
+
+/* The same question, of who was answered just now. */
 static bool choose_refreshed(struct choice *c)
 {
 	uint32_t node = shard_node(c->s, question_hash(asked_name(c), c->query->qtype));
 	uint32_t link = c->s->nodes[node].list[LIST_ANSWERED].newest;
 	const struct entry *e = &c->s->entries[c->s->links[link].entry];
-	uint32_t state = atomic_load_explicit(&e->tag, memory_order_relaxed) % TAG_STATES;
 
-	return link && state == TAG_ANSWERED && !has_final(&c->s->nodes[node], e) &&
-	       is_recent(c, e->stamp) && choose_link(c, link, ATTRIB_ANSWERED);
+	return link && is_open(e, &c->s->nodes[node]) && is_recent(c, e->stamp) &&
+	       choose_link(c, link, ATTRIB_ANSWERED);
 }
 
 /*

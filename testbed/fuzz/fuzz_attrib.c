@@ -322,10 +322,13 @@ static bool model_refreshed(const char *name, int type, struct verdict *v)
 		if (m.client[i].state == ANSWERED && fits(&m.client[i], name, type, false) &&
 		    (last < 0 || m.client[i].answered > m.client[last].answered))
 			last = i;
-	if (last >= 0 && !m.client[last].settled &&
-	    question_of(m.client[last].name, m.client[last].type)->final <=
-		    m.client[last].entered &&
-	    now - m.client[last].since < ATTRIB_REFRESH_MS)
+	if (last < 0)
+		return false;
+	const struct client *c = &m.client[last];
+	const struct question *q = question_of(c->name, c->type);
+
+	if ((c->settled ? q->outstanding : q->final <= c->entered) &&
+	    now - c->since < ATTRIB_REFRESH_MS)
 		return allow(v, ATTRIB_ANSWERED, last);
 	return false;
 }

@@ -211,7 +211,8 @@ static void fill(void)
 
 static void make_table(void)
 {
-	const struct sip_key key = {.k0 = 1, .k1 = 2};
+	const struct sip_key key = {.k0 = 0x9c1f2b64d07e35a9,
+				    .k1 = 0x3e85a7f01c6d492b}; /* as random as any */
 	size_t size = attrib_size(run.capacity);
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -53,8 +53,16 @@ void attrib_after_fork(struct attrib *a)
 	/* what is being changed in these is one word or one record: good or old */
 	servers_init(&a->servers);
 	aliases_init(&a->aliases);
+	bool changing = false;
+
 	for (int i = 0; i < SHARDS; i++)
-		shard_after_fork(&a->shard[i]);
+		changing |= shard_after_fork(&a->shard[i]);
+	if (!changing)
+		return;
+	a->tally.waiting = 0;
+	memset((void *)a->tally.awaited, 0, sizeof(a->tally.awaited));
+	for (int i = 0; i < SHARDS; i++)
+		shard_count_waiting(&a->shard[i]);
 }
 
 /* Beside the address families: what else tells askers apart. The first word says it, and with it how many words follow. */

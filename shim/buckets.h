@@ -62,7 +62,8 @@ static inline uint32_t *buckets_last(const struct buckets *b)
 /** Everything is gone from it, and few are in use again. */
 static inline void buckets_empty(struct buckets *b)
 {
-	memset(b->first, 0, b->count * sizeof(b->first[0]));
+	memset(b->first, 0,
+	       b->most * sizeof(b->first[0])); /* all: a fork may have caught it growing */
 	buckets_init(b, b->first, b->most);
 }
 

@@ -551,8 +551,6 @@ void shard_renew(struct shard *s, uint32_t i, uint32_t now)
 static void shard_empty(struct shard *s)
 {
 	for (uint32_t i = 1; i <= s->entry_pool.fresh; i++) {
-		if (s->entries[i].tag % TAG_STATES == TAG_WAITING && s->entries[i].question)
-			shard_waits(s, &s->entries[i], false);
 		uint32_t generation = s->entries[i].tag / TAG_STATES + 1;
 
 		memset(&s->entries[i], 0, sizeof(s->entries[i]));
@@ -571,10 +569,20 @@ static void shard_empty(struct shard *s)
 	memset(s->count, 0, sizeof(s->count));
 }
 
-void shard_after_fork(struct shard *s)
+bool shard_after_fork(struct shard *s)
 {
+	bool changing = atomic_exchange(&s->locked, 0);
+
 	/* the mutex may be taken while nothing is being changed yet: it is made anew in any case */
 	pthread_mutex_init(&s->lock, NULL);
-	if (atomic_exchange(&s->locked, 0))
+	if (changing)
 		shard_empty(s);
+	return changing;
+}
+
+void shard_count_waiting(struct shard *s)
+{
+	for (uint32_t i = 1; i <= s->entry_pool.fresh; i++)
+		if (s->entries[i].tag % TAG_STATES == TAG_WAITING && entry_is_query(&s->entries[i]))
+			shard_waits(s, &s->entries[i], true);
 }

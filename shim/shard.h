@@ -149,8 +149,14 @@ static inline void shard_unlock(struct shard *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/** In a child after fork, without the lock: makes it anew, and empties the shard where it was being changed. */
-void shard_after_fork(struct shard *s);
+/**
+ * In a child after fork, without the lock: makes it anew, and empties the shard where it was being changed. It says so: the
+ * tally counts for nothing then, and is to be zeroed and counted anew.
+ */
+bool shard_after_fork(struct shard *s);
+
+/** All who wait here are counted in the tally. Needs no lock: there is no other thread yet. */
+void shard_count_waiting(struct shard *s);
 
 /** A new entry, without links and key; 0: there is no room. */
 uint32_t shard_make(struct shard *s, uint32_t now, enum class class);

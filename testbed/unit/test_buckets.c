@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Buckets that come into use one by one: each element is found at any size, and none lies anywhere else. */
+#include "harness.h"
+
 #include "buckets.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
 
 enum { MOST = 8192, ELEMENTS = 3 * MOST };
 
@@ -95,5 +89,5 @@ int main(void)
 		cmocka_unit_test(as_many_as_elements),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests_name("buckets", tests, NULL, NULL);
 }

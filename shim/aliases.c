@@ -78,11 +78,13 @@ void aliases_keep(struct aliases *a, uint64_t name, const struct alias *alias)
 	pthread_mutex_lock(&a->lock);
 	int way = way_of(a, set, name);
 
-	if (way < 0)
+	if (way < 0 && alias->targets)
 		way = oldest_way(a, set);
-	a->used[set][way] = alias->targets ? ++a->clock : 0;
-	put(a, set, way, alias->targets ? name : 0, alias);
-	atomic_store_explicit(&a->begun, true, memory_order_relaxed);
+	if (way >= 0) {
+		a->used[set][way] = alias->targets ? ++a->clock : 0;
+		put(a, set, way, alias->targets ? name : 0, alias);
+		atomic_store_explicit(&a->begun, true, memory_order_relaxed);
+	}
 	pthread_mutex_unlock(&a->lock);
 }
 

@@ -116,6 +116,7 @@ static inline void attrib_owner_begin(struct attrib_owner *who, int fd, uint32_t
 	who->flow.client = who->flow.local = (struct endpoint){.family = 0};
 	who->flow.proto = proto;
 	who->session = 0;
+	who->question = 0;
 	who->fd = fd;
 	who->fd_gen = fd_gen;
 	who->mark = 0;

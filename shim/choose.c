@@ -212,22 +212,14 @@ static bool choose_waiting(struct choice *c)
 	       (beneath && choose_learned(c, beneath, ATTRIB_ANCESTOR));
 }
 
-/* Is there something left to ask for its question? The cache's answer may need a refresh; or none has come from upstream. */
-static bool is_open(const struct entry *e, const struct node *question)
-{
-	uint32_t state = atomic_load_explicit(&e->tag, memory_order_relaxed) % TAG_STATES;
-
-	return state == TAG_ANSWERED ? !has_final(question, e) : question->outstanding;
-}
-
-/* The same question, of who was answered just now. */
+/* The same question, of who was answered just now, when upstream has not had the last word on it since. */
 static bool choose_refreshed(struct choice *c)
 {
 	uint32_t node = shard_node(c->s, question_hash(asked_name(c), c->query->qtype));
 	uint32_t link = c->s->nodes[node].list[LIST_ANSWERED].newest;
 	const struct entry *e = &c->s->entries[c->s->links[link].entry];
 
-	return link && is_open(e, &c->s->nodes[node]) && is_recent(c, e->stamp) &&
+	return link && !has_final(&c->s->nodes[node], e) && is_recent(c, e->stamp) &&
 	       choose_link(c, link, ATTRIB_ANSWERED);
 }
 
@@ -299,7 +291,8 @@ static bool choose_late_repeat(struct choice *c)
 	for (uint32_t n = 1; n <= SHARD_RECENT; n++) {
 		const struct recent *r = &c->s->recent[(c->s->recents - n) % SHARD_RECENT];
 
-		if (r->key != c->decision->key || !is_recent(c, r->stamp))
+		if (r->key != c->decision->key || !is_recent(c, r->stamp) ||
+		    (int32_t)(c->now - r->owner.asked) >= ATTRIB_CLIENT_MS)
 			continue;
 		c->decision->evidence = ATTRIB_REPEAT;
 		c->decision->owner = r->owner;

@@ -119,10 +119,6 @@ static void hash_labels(const struct sip_key *key, const uint8_t *msg,
 	}
 }
 
-/*
- * Opcodes 0 to 6 without 3 (IANA), and at most one question. A query of opcode QUERY answers nothing (an IXFR query,
- * RFC 1995, has its SOA in the authority section): a TLS ClientHello could else pass, whose first bytes read as one.
- */
 bool dns_is_final(const struct dns_message *answer, const uint8_t *msg)
 {
 	bool has_records = msg[6] || msg[7], authoritative = msg[2] & 0x04,
@@ -133,6 +129,10 @@ bool dns_is_final(const struct dns_message *answer, const uint8_t *msg)
 	       ((answer->rcode == DNS_NOERROR && !referral) || answer->rcode == DNS_NXDOMAIN);
 }
 
+/*
+ * Opcodes 0 to 6 without 3 (IANA), and at most one question. A query of opcode QUERY answers nothing (an IXFR query,
+ * RFC 1995, has its SOA in the authority section): a TLS ClientHello could else pass, whose first bytes read as one.
+ */
 bool dns_plausible(const uint8_t *msg, size_t len)
 {
 	if (len < DNS_HEADER_LEN)

@@ -57,6 +57,7 @@ static void enter_table(struct attrib *a, struct intake_slot *slot)
 	slot->who.ref = who.ref;
 	slot->who.tld = who.tld;
 	slot->who.asked = who.asked;
+	slot->who.question = who.question;
 	slot->who.mark = who.mark;
 	slot->who.state = who.state;
 	slot->who.how = who.how;

@@ -327,8 +327,7 @@ static bool model_refreshed(const char *name, int type, struct verdict *v)
 	const struct client *c = &m.client[last];
 	const struct question *q = question_of(c->name, c->type);
 
-	if ((c->settled ? q->outstanding : q->final <= c->entered) &&
-	    now - c->since < ATTRIB_REFRESH_MS)
+	if (q->final <= c->entered && now - c->since < ATTRIB_REFRESH_MS)
 		return allow(v, ATTRIB_ANSWERED, last);
 	return false;
 }

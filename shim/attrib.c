@@ -20,7 +20,6 @@ struct attrib *attrib_init(void *zeroed, unsigned capacity, const struct sip_key
 	char *at = (char *)zeroed + carve_size(sizeof(*a));
 
 	a->key = *key;
-	a->capacity = capacity;
 	servers_init(&a->servers);
 	aliases_init(&a->aliases);
 	for (int i = 0; i < SHARDS; i++)
@@ -35,7 +34,7 @@ const struct sip_key *attrib_key(const struct attrib *a)
 
 bool attrib_may_await(const struct attrib *a, uint16_t id, const struct attrib_owner *who)
 {
-	return atomic_load_explicit(&a->tally.awaited[shard_awaited_index(id, who)],
+	return atomic_load_explicit(&a->tally.awaited[attrib_asker(id, who) % SHARD_AWAITED],
 				    memory_order_acquire) != 0;
 }
 
@@ -285,16 +284,21 @@ static void follow_aliases(struct attrib *a, uint32_t now, const struct dns_name
 
 /* ---- who asks, and who is answered ---- */
 
+static void owner_asks(struct attrib_owner *who, uint32_t now, const struct dns_message *query)
+{
+	who->id = query->id;
+	who->asked = now;
+	who->question = question_hash(dns_name_hash(&query->name), query->qtype);
+	who->ref = who->tld = (struct attrib_ref){0};
+}
+
 void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_message *query,
 			 struct attrib_owner *who, struct attrib_turn *turn)
 {
 	uint64_t key = client_key(a, query, who);
 	struct shard *s = enter(a, shard_of(&query->name, 0), now);
 
-	who->id = query->id;
-	who->asked = now;
-	who->question = question_hash(dns_name_hash(&query->name), query->qtype);
-	who->ref = who->tld = (struct attrib_ref){0};
+	owner_asks(who, now, query);
 	bool again = refresh_query(a, s, now, key, who);
 	if (!again && enter_query(a, s, now, query, key, CLASS_WAITING, who))
 		atomic_store_explicit(&a->newest, pack(who->ref), memory_order_relaxed);
@@ -333,10 +337,7 @@ void attrib_client_past(struct attrib *a, uint32_t now, const struct dns_message
 	uint32_t i = shard_find(s, key);
 	bool waits_again = i && s->entries[i].class == CLASS_WAITING;
 
-	who->id = query->id;
-	who->asked = now;
-	who->question = question_hash(dns_name_hash(&query->name), query->qtype);
-	who->ref = who->tld = (struct attrib_ref){0};
+	owner_asks(who, now, query);
 	if (i && !waits_again)
 		shard_drop(s, i);
 	if (!waits_again && shard_fits_past(s))

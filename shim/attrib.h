@@ -22,8 +22,10 @@
  *   ancestor  a client waits beneath it: minimised names, DS and DNSKEY, delegations. Of several: the thread's own,
  *             else the newest
  *   ancestor  also: it is a name server, or leads to one, and a client waits beneath a zone that it serves
- *   answered  the same question, or what it was learned to lead to, where the client has had its answer from the
- *             cache just now, or none has come from upstream yet: prefetches, stale answers, retries. Of several: who was answered last
+ *   answered  the same question, or what it was learned to lead to, where the client has had its answer just now, and
+ *             upstream has not had the last word since: prefetches, stale answers, retries. Of several: who was
+ *             answered last
+ *   answered  also: the name of a server, or what leads to one: some look up more addresses than they need, at leisure
  *   answered  also: as exact, learned and ancestor, where the client has had its answer a moment ago, wherever from; but
  *             only while nobody waits for whom nothing has left yet
  *   turn      the thread received exactly one message in its turn, so this query is of its making; only where this
@@ -32,7 +34,8 @@
  *
  * Structure. All work on a name happens in the shard of its last two labels, where everything beneath them lies
  * together; top-level domains, which would join all shards, have their index in a shard of their own (the client
- * query is entered there a second time). So an event takes one lock, or two in turn, never nested. In a shard,
+ * query is entered there a second time). So an event takes one lock, or two in turn; a decision on what no name says
+ * takes a few more; never nested. In a shard,
  * each client query hangs in the lists of a few nodes (question, name, each ancestor), and a list's head or tail is
  * the decision: no event's cost depends on how many clients or names wait.
  */
@@ -122,6 +125,19 @@ static inline void attrib_owner_begin(struct attrib_owner *who, int fd, uint32_t
 	who->mark = 0;
 	who->state = MARK_UNKNOWN;
 	who->how = MARK_HOW_NONE;
+}
+
+/**
+ * A number for a client and the ID of its query: by what tells clients apart, as far as it is a number. No secret: who has
+ * two clients share a bucket gains that an answer is looked up in vain.
+ */
+static inline uint32_t attrib_asker(uint16_t id, const struct attrib_owner *who)
+{
+	uint32_t n = who->session	       ? who->session
+		     : who->flow.client.family ? who->flow.client.port
+					       : (uint32_t)who->fd;
+
+	return n * 0x9e3779b1U >> 16 ^ id;
 }
 
 /* A socket, and which of the many that bore its number. */

@@ -18,7 +18,6 @@ enum node_kind { NODE_QUESTION = 1, NODE_NAME = 2, NODE_BENEATH = 3 };
 
 struct attrib {
 	struct sip_key key;
-	unsigned capacity;
 	/* how often a turn named the same owner as better evidence, and not */
 	_Atomic uint32_t turn_right, turn_wrong;
 	_Atomic uint64_t

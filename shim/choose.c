@@ -29,6 +29,13 @@ struct choice {
 	struct attrib_decision *decision;
 };
 
+static uint64_t asked_name(const struct choice *c)
+{
+	const struct dns_name *name = &c->query->name;
+
+	return c->from < name->labels ? name->suffix[c->from] : dns_name_hash(name);
+}
+
 static bool choose_entry(struct choice *c, uint32_t i, enum attrib_evidence evidence)
 {
 	c->decision->evidence = evidence;
@@ -69,9 +76,7 @@ static uint32_t own_link(const struct choice *c, uint32_t node)
 static void charge(struct choice *c, uint32_t i)
 {
 	struct shard *s = c->s;
-	uint64_t name = node_hash(c->from < c->query->name.labels ? c->query->name.suffix[c->from]
-								  : dns_name_hash(&c->query->name),
-				  NODE_NAME);
+	uint64_t name = node_hash(asked_name(c), NODE_NAME);
 
 	for (uint32_t k = s->entries[i].links; k; k = s->links[k].next) {
 		uint64_t hash = s->nodes[s->links[k].node].hash;
@@ -189,13 +194,6 @@ static bool choose_answered(struct choice *c, uint32_t node, bool beneath)
 {
 	return choose_link(c, c->s->nodes[node].list[LIST_ANSWERED].newest, ATTRIB_ANSWERED) ||
 	       choose_learned_before(c, node, beneath);
-}
-
-static uint64_t asked_name(const struct choice *c)
-{
-	const struct dns_name *name = &c->query->name;
-
-	return c->from < name->labels ? name->suffix[c->from] : dns_name_hash(name);
 }
 
 /* Who waits, by the names themselves. */

@@ -137,14 +137,10 @@ void intake_recall(struct intake *in, struct attrib *a, uint32_t now)
 
 /* ---- the owner's side ---- */
 
-/* The bucket of a client's query with that ID: by what tells clients apart, as far as it is a number. */
+/* The bucket of a client's query with that ID. */
 static uint16_t *bucket_of(struct intake *in, uint16_t id, const struct attrib_owner *who)
 {
-	uint32_t n = who->session	       ? who->session
-		     : who->flow.client.family ? who->flow.client.port
-					       : (uint32_t)who->fd;
-
-	return &in->bucket[(n * 0x9e3779b1U >> 16 ^ id) % INTAKE_SLOTS];
+	return &in->bucket[attrib_asker(id, who) % INTAKE_SLOTS];
 }
 
 static void chain(struct intake *in, struct intake_slot *slot)

@@ -76,8 +76,9 @@ void shard_waits(struct shard *s, struct entry *e, bool begins)
 	uint64_t both = 1 + (e->unexplained ? SHARD_UNEXPLAINED : 0);
 
 	atomic_fetch_add_explicit(&s->tally->waiting, begins ? both : -both, memory_order_relaxed);
-	atomic_fetch_add_explicit(&s->tally->awaited[shard_awaited_index(e->owner.id, &e->owner)],
-				  begins ? 1 : UINT32_MAX, memory_order_release);
+	atomic_fetch_add_explicit(
+		&s->tally->awaited[attrib_asker(e->owner.id, &e->owner) % SHARD_AWAITED],
+		begins ? 1 : UINT32_MAX, memory_order_release);
 	e->unexplained = e->unexplained && begins;
 }
 

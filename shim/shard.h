@@ -220,17 +220,4 @@ static inline bool entry_is_query(const struct entry *e)
 	return e->question != 0;
 }
 
-/**
- * The bucket of tally.awaited: by what tells clients apart (client_key), as far as it is a number. No secret: who has two
- * clients counted together gains that an answer is looked up in vain.
- */
-static inline unsigned shard_awaited_index(uint16_t id, const struct attrib_owner *who)
-{
-	uint32_t n = who->session	       ? who->session
-		     : who->flow.client.family ? who->flow.client.port
-					       : (uint32_t)who->fd;
-
-	return (n * 0x9e3779b1U >> 16 ^ id) % SHARD_AWAITED;
-}
-
 #endif

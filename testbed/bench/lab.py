@@ -12,6 +12,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -25,6 +26,8 @@ BENCH = pathlib.Path(__file__).resolve().parent
 ROOT = BENCH.parent.parent
 UPSTREAM = ROOT / "build" / "bench" / "upstream"
 
+RESOLVERS = {"unbound": "unbound", "dnsmasq": "dnsmasq", "bind": "bind", "pdns": "pdns-recursor"}   # and their modules
+ATTEMPTS = 3
 MARKS = 20              # clients, each with a mark of its own
 CACHED_NAMES = 500      # dnsmasq's cache has room for them
 WARM_NAMES = 60_000
@@ -38,6 +41,16 @@ TRACED_RATE = 500       # queries a second: each finds a resolver that waits for
 
 class Invalid(TestbedError):
     """A measurement that does not count."""
+
+
+def counted(name, measure):
+    """What measure() gives; tried again where it says Invalid."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return measure()
+        except Invalid as why:
+            print(f"    attempt {attempt}: {why}", file=sys.stderr)
+    raise TestbedError(f"{name}: no measurement counted")
 
 
 @dataclasses.dataclass(frozen=True)

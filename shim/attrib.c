@@ -115,32 +115,26 @@ uint64_t attrib_upstream_key(const struct attrib *a, const struct dns_message *m
 
 /* ---- client queries in their shards ---- */
 
-/* Hangs an entry beneath those ancestors of its name that belong to this shard: all but the
- * top-level domain. */
+/* Hangs an entry beneath the ancestors of its name. */
 static void link_ancestors(struct shard *s, uint32_t i, const struct dns_name *name, enum list list)
 {
 	unsigned first = name->labels > SHARD_ANCESTORS_MAX ? name->labels - SHARD_ANCESTORS_MAX
 							    : 1;
 
-	for (unsigned at = first; at + 1 < name->labels; at++)
+	for (unsigned at = first; at < name->labels; at++)
 		shard_link(s, i, node_hash(name->suffix[at], NODE_BENEATH), list);
-}
-
-static void link_tld(struct shard *s, uint32_t i, const struct dns_name *name, enum list list)
-{
-	shard_link(s, i, node_hash(name->suffix[name->labels - 1], NODE_BENEATH), list);
 }
 
 /* Who asks what has been asked upstream for another already waits for that answer. */
 static void begin_waiting(struct shard *s, struct entry *e)
 {
-	uint32_t node = shard_node(s, e->question);
+	uint32_t node = shard_node(s, e->owner.question);
 
 	e->unexplained = !(node && s->nodes[node].list[LIST_CHARGED].oldest);
 	shard_waits(s, e, true);
 }
 
-/* The client's own query, in the shard of its name: one that waits, or has been answered already. */
+/* A client's query: one that waits, or has been answered already. */
 static uint32_t enter_query(struct attrib *a, struct shard *s, uint32_t now,
 			    const struct dns_message *query, uint64_t key, enum class class,
 			    struct attrib_owner *who)
@@ -153,42 +147,16 @@ static uint32_t enter_query(struct attrib *a, struct shard *s, uint32_t now,
 		return 0;
 	who->ref = ref_to(a, s, i);
 	s->entries[i].owner = *who;
-	s->entries[i].question = who->question;
 	s->entries[i].born = s->finals;
 	shard_set_key(s, i, key);
 	if (class == CLASS_WAITING)
 		begin_waiting(s, &s->entries[i]);
-	shard_link(s, i, s->entries[i].question, list);
+	shard_link(s, i, who->question, list);
 	shard_link(s, i, node_hash(hash, NODE_NAME), list);
 	link_ancestors(s, i, &query->name, list);
 	if (class == CLASS_WAITING)
 		shard_count_in(s, i);
 	return i;
-}
-
-/* Its second entry, in the shard of its top-level domain. */
-static void enter_query_tld(struct attrib *a, struct shard *s, uint32_t now,
-			    const struct dns_name *name, uint64_t key, struct attrib_owner *who,
-			    bool again)
-{
-	uint32_t i = shard_find(s, ~key);
-
-	if (i && again && s->entries[i].class == CLASS_WAITING) {
-		shard_renew(s, i, now);
-		s->entries[i].owner.asked = now;
-		who->tld = ref_to(a, s, i);
-		return;
-	}
-	if (i)
-		shard_drop(s, i);
-	i = shard_make(s, now, CLASS_WAITING);
-	if (!i)
-		return;
-	who->tld = ref_to(a, s, i);
-	s->entries[i].owner = *who;
-	shard_set_key(s, i, ~key);
-	link_tld(s, i, name, LIST_FRESH);
-	shard_count_in(s, i);
 }
 
 /* Does this very client already wait for this very answer? Then it has only asked again. */
@@ -251,17 +219,6 @@ void attrib_learn(struct attrib *a, uint32_t now, const struct attrib_owner *own
 		shard_count_in(s, i);
 	}
 	shard_unlock(s);
-	if (!i || name->labels < 2)
-		return;
-	s = enter(a, shard_of_tld(name), now);
-	hash = node_hash(name->suffix[name->labels - 1], NODE_BENEATH);
-	i = already_learned(s, shard_node(s, hash), owner) ? 0 : shard_make(s, now, CLASS_LEARNED);
-	if (i) {
-		s->entries[i].owner = *owner;
-		link_tld(s, i, name, LIST_LEARNED);
-		shard_count_in(s, i);
-	}
-	shard_unlock(s);
 }
 
 /* The resolver may have an alias in its cache, and not what it leads to any more. */
@@ -289,7 +246,7 @@ static void owner_asks(struct attrib_owner *who, uint32_t now, const struct dns_
 	who->id = query->id;
 	who->asked = now;
 	who->question = question_hash(dns_name_hash(&query->name), query->qtype);
-	who->ref = who->tld = (struct attrib_ref){0};
+	who->ref = (struct attrib_ref){0};
 }
 
 void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_message *query,
@@ -303,30 +260,9 @@ void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_messag
 	if (!again && enter_query(a, s, now, query, key, CLASS_WAITING, who))
 		atomic_store_explicit(&a->newest, pack(who->ref), memory_order_relaxed);
 	shard_unlock(s);
-	if (query->name.labels >= 2 && who->ref.index) {
-		s = enter(a, shard_of_tld(&query->name), now);
-		enter_query_tld(a, s, now, &query->name, key, who, again);
-		shard_unlock(s);
-	}
 	if (!again && who->ref.index)
 		follow_aliases(a, now, &query->name, who);
 	attrib_turn_add(turn, who);
-}
-
-/* Its second entry, likewise. */
-static void enter_past_tld(struct shard *s, uint32_t now, const struct dns_name *name, uint64_t key,
-			   const struct attrib_owner *who)
-{
-	uint32_t i = shard_find(s, ~key);
-
-	if (i)
-		shard_drop(s, i);
-	i = shard_fits_past(s) ? shard_make(s, now, CLASS_ANSWERED) : 0;
-	if (!i)
-		return;
-	s->entries[i].owner = *who;
-	shard_set_key(s, i, ~key);
-	link_tld(s, i, name, LIST_ANSWERED);
 }
 
 void attrib_client_past(struct attrib *a, uint32_t now, const struct dns_message *query,
@@ -343,11 +279,6 @@ void attrib_client_past(struct attrib *a, uint32_t now, const struct dns_message
 	if (!waits_again && shard_fits_past(s))
 		enter_query(a, s, now, query, key, CLASS_ANSWERED, who);
 	shard_unlock(s);
-	if (query->name.labels >= 2 && who->ref.index) {
-		s = enter(a, shard_of_tld(&query->name), now);
-		enter_past_tld(s, now, &query->name, key, who);
-		shard_unlock(s);
-	}
 	if (who->ref.index)
 		follow_aliases(a, now, &query->name, who);
 }
@@ -359,7 +290,7 @@ void attrib_client_past(struct attrib *a, uint32_t now, const struct dns_message
  */
 static uint32_t state_after(const struct attrib *a, const struct shard *s, const struct entry *e)
 {
-	const struct node *question = &s->nodes[shard_node(s, e->question)];
+	const struct node *question = &s->nodes[shard_node(s, e->owner.question)];
 
 	if (e->fed || has_final(question, e))
 		return e->pending || servers_any(&a->servers) ? TAG_SETTLED : TAG_FREE;
@@ -383,13 +314,6 @@ void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_messa
 	if (i)
 		shard_answered(s, i, now, state);
 	shard_unlock(s);
-	if (answer->name.labels >= 2) {
-		s = enter(a, shard_of_tld(&answer->name), now);
-		i = find_waiting(s, ~key);
-		if (i)
-			shard_answered(s, i, now, state);
-		shard_unlock(s);
-	}
 }
 
 /* ---- what an answer teaches ---- */
@@ -407,12 +331,10 @@ struct learning {
 /* Where who waits beneath a zone is found. */
 static struct served_zone zone_of(const struct dns_name *zone)
 {
-	struct served_zone served = {.zone = dns_name_hash(zone)};
-
-	if (zone->labels)
-		served.shard =
-			(uint8_t)(zone->labels == 1 ? shard_of_tld(zone) : shard_of(zone, 0));
-	return served;
+	return (struct served_zone){
+		.zone = dns_name_hash(zone),
+		.shard = (uint8_t)(zone->labels > 1 ? shard_of(zone, 0) : SHARDS),
+	};
 }
 
 /* A referral is for a zone that the question lies in; a server may say more than it is to be believed. */

@@ -33,9 +33,8 @@
  *   none      nobody's: the default mark
  *
  * Structure. All work on a name happens in the shard of its last two labels, where everything beneath them lies
- * together; top-level domains, which would join all shards, have their index in a shard of their own (the client
- * query is entered there a second time). So an event takes one lock, or two in turn; a decision on what no name says
- * takes a few more; never nested. In a shard,
+ * together. What lies beneath a top-level domain is in any shard: who asks for that looks at each. So an event takes one
+ * lock; a decision on a top-level domain, or on what no name says, takes a few; never nested. In a shard,
  * each client query hangs in the lists of a few nodes (question, name, each ancestor), and a list's head or tail is
  * the decision: no event's cost depends on how many clients or names wait.
  */
@@ -95,8 +94,7 @@ struct attrib_ref {
 
 /* A client query as others carry it about: who asked, and its mark as far as it is known. */
 struct attrib_owner {
-	struct attrib_ref ref,
-		tld; /* its own entry, and the second one beneath its top-level domain */
+	struct attrib_ref ref;
 	struct flow flow;
 	uint32_t session; /* of a TLS client: what tells its connection from others; 0: no TLS */
 	int fd;		  /* the socket that it came in on, and the descriptor's generation */

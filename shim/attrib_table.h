@@ -59,11 +59,6 @@ static inline unsigned shard_of(const struct dns_name *name, unsigned from)
 	return shard_index(name->suffix[labels >= 2 ? name->labels - 2 : name->labels - 1]);
 }
 
-static inline unsigned shard_of_tld(const struct dns_name *name)
-{
-	return shard_index(name->suffix[name->labels - 1]);
-}
-
 /* ---- hashes ---- */
 
 static inline uint64_t node_hash(uint64_t name, enum node_kind kind)

@@ -27,6 +27,7 @@ struct choice {
 	unsigned from; /* labels left away in front */
 	bool wary;     /* somebody waits for whom nothing has left yet */
 	struct attrib_decision *decision;
+	uint32_t order; /* the chosen entry's */
 };
 
 static uint64_t asked_name(const struct choice *c)
@@ -40,6 +41,7 @@ static bool choose_entry(struct choice *c, uint32_t i, enum attrib_evidence evid
 {
 	c->decision->evidence = evidence;
 	c->decision->owner = c->s->entries[i].owner;
+	c->order = c->s->entries[i].order;
 	return true;
 }
 
@@ -48,10 +50,12 @@ static bool choose_link(struct choice *c, uint32_t link, enum attrib_evidence ev
 	return link && choose_entry(c, c->s->links[link].entry, evidence);
 }
 
-/* A reference's link to a node of this shard, where it waits and has one. */
-static uint32_t link_of(const struct choice *c, struct attrib_ref ref, uint32_t node)
+/* What this thread received last: its owner's link to a node of this shard, where it waits and has one. */
+static uint32_t own_link(const struct choice *c, uint32_t node)
 {
-	uint32_t entry = ref_in(c->a, c->s, ref);
+	if (!c->turn || !c->turn->owned || !c->turn->messages)
+		return 0;
+	uint32_t entry = ref_in(c->a, c->s, c->turn->owner.ref);
 
 	if (!entry || c->s->entries[entry].class != CLASS_WAITING)
 		return 0;
@@ -59,16 +63,6 @@ static uint32_t link_of(const struct choice *c, struct attrib_ref ref, uint32_t 
 		if (c->s->links[i].node == node)
 			return i;
 	return 0;
-}
-
-/* The same of what this thread received last: is its owner among those that hang there? */
-static uint32_t own_link(const struct choice *c, uint32_t node)
-{
-	if (!c->turn || !c->turn->owned || !c->turn->messages)
-		return 0;
-	uint32_t link = link_of(c, c->turn->owner.ref, node);
-
-	return link ? link : link_of(c, c->turn->owner.tld, node);
 }
 
 /* Moves a client query behind those that have not been charged yet, for its own question and name
@@ -82,7 +76,7 @@ static void charge(struct choice *c, uint32_t i)
 		uint64_t hash = s->nodes[s->links[k].node].hash;
 
 		if (s->links[k].list == LIST_FRESH &&
-		    (hash == s->entries[i].question || hash == name)) {
+		    (hash == s->entries[i].owner.question || hash == name)) {
 			shard_list_remove(s, k);
 			shard_list_insert(s, k, LIST_CHARGED);
 		}
@@ -180,34 +174,97 @@ static bool choose_learned_before(struct choice *c, uint32_t node, bool beneath)
 	return false;
 }
 
-static bool choose_beneath(struct choice *c, uint32_t node)
+static bool choose_answered(struct choice *c, uint32_t node)
 {
-	struct ends *list = c->s->nodes[node].list;
-	uint32_t own = own_link(c, node);
-
-	if (own && c->s->links[own].list <= LIST_CHARGED)
-		return choose_link(c, own, ATTRIB_ANCESTOR);
-	return choose_link(c, list[LIST_FRESH].newest, ATTRIB_ANCESTOR);
+	return choose_link(c, c->s->nodes[node].list[LIST_ANSWERED].newest, ATTRIB_ANSWERED);
 }
 
-static bool choose_answered(struct choice *c, uint32_t node, bool beneath)
+/* ---- beneath a name ---- */
+
+/* One choice among those who hang beneath a name, in the shard that is locked. */
+typedef bool choose_fn(struct choice *c, uint32_t beneath);
+
+static bool own_beneath(struct choice *c, uint32_t beneath)
 {
-	return choose_link(c, c->s->nodes[node].list[LIST_ANSWERED].newest, ATTRIB_ANSWERED) ||
-	       choose_learned_before(c, node, beneath);
+	uint32_t own = own_link(c, beneath);
+
+	return own && c->s->links[own].list <= LIST_CHARGED && choose_link(c, own, ATTRIB_ANCESTOR);
 }
 
-/* Who waits, by the names themselves. */
+static bool newest_beneath(struct choice *c, uint32_t beneath)
+{
+	return choose_link(c, c->s->nodes[beneath].list[LIST_FRESH].newest, ATTRIB_ANCESTOR);
+}
+
+static bool learned_beneath(struct choice *c, uint32_t beneath)
+{
+	return choose_learned(c, beneath, ATTRIB_ANCESTOR);
+}
+
+static bool learned_before_beneath(struct choice *c, uint32_t beneath)
+{
+	return choose_learned_before(c, beneath, true);
+}
+
+static uint32_t node_beneath(const struct choice *c, uint64_t name)
+{
+	return shard_node(c->s, node_hash(name, NODE_BENEATH));
+}
+
+/* Beneath a top-level domain: the newest of what each shard would choose. No lock is held. */
+static bool choose_in_all(struct choice *c, uint64_t name, choose_fn *choose)
+{
+	struct attrib_decision best;
+	uint32_t order = 0;
+	bool found = false;
+
+	for (unsigned n = 0; n < SHARDS; n++) {
+		c->s = enter(c->a, n, c->now);
+		uint32_t beneath = node_beneath(c, name);
+
+		if (beneath && choose(c, beneath) && (!found || (int32_t)(c->order - order) > 0)) {
+			found = true;
+			order = c->order;
+			best = *c->decision;
+		}
+		shard_unlock(c->s);
+	}
+	if (found)
+		*c->decision = best;
+	return found;
+}
+
+/* Is it a top-level domain that is asked for? */
+static bool is_spread(const struct choice *c)
+{
+	return c->query->name.labels - c->from == 1;
+}
+
+/* ---- by the names themselves ---- */
+
+/* Who waits. The shard where the name lies is locked. */
 static bool choose_waiting(struct choice *c)
 {
 	uint64_t hash = asked_name(c);
 	uint32_t named = shard_node(c->s, node_hash(hash, NODE_NAME));
-	uint32_t beneath = c->query->name.labels ? shard_node(c->s, node_hash(hash, NODE_BENEATH))
-						 : 0;
 
-	return choose_question(c, hash) || (named && choose_name(c, named)) ||
-	       (named && choose_learned(c, named, ATTRIB_LEARNED)) ||
-	       (beneath && choose_beneath(c, beneath)) ||
-	       (beneath && choose_learned(c, beneath, ATTRIB_ANCESTOR));
+	if (choose_question(c, hash) || (named && choose_name(c, named)) ||
+	    (named && choose_learned(c, named, ATTRIB_LEARNED)))
+		return true;
+	uint32_t beneath = !is_spread(c) && c->query->name.labels ? node_beneath(c, hash) : 0;
+
+	return beneath && (own_beneath(c, beneath) || newest_beneath(c, beneath) ||
+			   learned_beneath(c, beneath));
+}
+
+/* The same beneath a top-level domain. */
+static bool choose_waiting_spread(struct choice *c)
+{
+	uint64_t hash = asked_name(c);
+
+	return is_spread(c) &&
+	       (choose_in_all(c, hash, own_beneath) || choose_in_all(c, hash, newest_beneath) ||
+		choose_in_all(c, hash, learned_beneath));
 }
 
 /* The same question, of who was answered just now, when upstream has not had the last word on it since. */
@@ -229,30 +286,61 @@ static bool choose_past(struct choice *c)
 {
 	uint64_t hash = asked_name(c);
 	uint32_t named = shard_node(c->s, node_hash(hash, NODE_NAME));
-	uint32_t beneath = c->query->name.labels ? shard_node(c->s, node_hash(hash, NODE_BENEATH))
-						 : 0;
 
-	if (choose_refreshed(c))
+	if (choose_refreshed(c) || (!c->wary && choose_answered(c, named)) ||
+	    choose_learned_before(c, named, false))
 		return true;
-	if (c->wary)
-		return choose_learned_before(c, named, false) ||
-		       choose_learned_before(c, beneath, true);
-	return choose_answered(c, named, false) || choose_answered(c, beneath, true);
+	uint32_t beneath = !is_spread(c) && c->query->name.labels ? node_beneath(c, hash) : 0;
+
+	return (!c->wary && choose_answered(c, beneath)) || learned_before_beneath(c, beneath);
 }
 
-static bool choose_in_zone(struct choice *c, uint64_t zone, bool past)
+static bool choose_past_spread(struct choice *c)
+{
+	uint64_t hash = asked_name(c);
+
+	return is_spread(c) && ((!c->wary && choose_in_all(c, hash, choose_answered)) ||
+				choose_in_all(c, hash, learned_before_beneath));
+}
+
+/* ---- name servers ---- */
+
+/* Who waits, or waited, for the zone's own name. */
+static bool choose_apex(struct choice *c, uint64_t zone, bool past)
 {
 	uint32_t named = shard_node(c->s, node_hash(zone, NODE_NAME));
-	uint32_t beneath = shard_node(c->s, node_hash(zone, NODE_BENEATH));
+	const struct ends *list = c->s->nodes[named].list;
 
 	if (past)
-		return choose_answered(c, beneath, true) || choose_answered(c, named, false);
-	return (beneath && choose_beneath(c, beneath)) ||
-	       (named &&
-		choose_link(c, c->s->nodes[named].list[LIST_FRESH].newest, ATTRIB_ANCESTOR)) ||
-	       (named &&
-		choose_link(c, c->s->nodes[named].list[LIST_CHARGED].newest, ATTRIB_ANCESTOR)) ||
-	       (beneath && choose_learned(c, beneath, ATTRIB_ANCESTOR));
+		return choose_answered(c, named) || choose_learned_before(c, named, false);
+	return choose_link(c, list[LIST_FRESH].newest, ATTRIB_ANCESTOR) ||
+	       choose_link(c, list[LIST_CHARGED].newest, ATTRIB_ANCESTOR);
+}
+
+/* Who waits, or waited, beneath a zone or for its name. No lock is held. */
+static bool choose_in_zone(struct choice *c, const struct served_zone *zone, bool past)
+{
+	c->s = enter(c->a, zone->shard, c->now);
+	uint32_t beneath = node_beneath(c, zone->zone);
+	bool found = past ? choose_answered(c, beneath) || learned_before_beneath(c, beneath)
+			  : own_beneath(c, beneath) || newest_beneath(c, beneath);
+
+	found = found || choose_apex(c, zone->zone, past) || (!past && learned_beneath(c, beneath));
+	shard_unlock(c->s);
+	return found;
+}
+
+static bool choose_in_tld(struct choice *c, uint64_t zone, bool past)
+{
+	if (past ? choose_in_all(c, zone, choose_answered) ||
+			    choose_in_all(c, zone, learned_before_beneath)
+		 : choose_in_all(c, zone, own_beneath) || choose_in_all(c, zone, newest_beneath))
+		return true;
+	c->s = enter(c->a, shard_index(zone), c->now);
+	bool found = choose_apex(c, zone, past);
+
+	shard_unlock(c->s);
+	return found || (!past && choose_in_all(c, zone, learned_beneath));
 }
 
 /* Is it a name server, or does it lead to one: who waits beneath a zone that it serves? No lock is held. */
@@ -266,9 +354,8 @@ static bool choose_served(struct choice *c, bool past)
 	for (int i = 0; !found && i < SERVERS_ZONES && zones[i].zone; i++) {
 		if (zones[i].zone == DNS_ROOT_HASH)
 			continue;
-		c->s = enter(c->a, zones[i].shard, c->now);
-		found = choose_in_zone(c, zones[i].zone, past);
-		shard_unlock(c->s);
+		found = zones[i].shard < SHARDS ? choose_in_zone(c, &zones[i], past)
+						: choose_in_tld(c, zones[i].zone, past);
 	}
 	return found;
 }
@@ -393,11 +480,11 @@ static void choose_root_key(struct choice *c)
 	}
 }
 
-/* Those of who learned the name, or one beneath it, who have had their answer. */
-static unsigned list_learners(const struct choice *c, uint32_t node, struct attrib_owner *out)
+/* Those of who learned the name, or one beneath it, who have had their answer; n of them are there. */
+static unsigned list_learners(const struct choice *c, uint32_t node, struct attrib_owner *out,
+			      unsigned n)
 {
 	uint32_t i = c->s->nodes[node].list[LIST_LEARNED_BEFORE].newest;
-	unsigned n = 0;
 
 	for (; i && n < FELLOW_SCAN; i = c->s->links[i].older)
 		out[n++] = c->s->entries[c->s->links[i].entry].owner;
@@ -428,10 +515,17 @@ static bool choose_fellow(struct choice *c, unsigned seat)
 	unsigned n, m = 0;
 
 	c->s = enter(c->a, seat, c->now);
-	n = list_learners(c, shard_node(c->s, node_hash(hash, NODE_NAME)), named);
+	n = list_learners(c, shard_node(c->s, node_hash(hash, NODE_NAME)), named, 0);
 	if (c->query->name.labels)
-		m = list_learners(c, shard_node(c->s, node_hash(hash, NODE_BENEATH)), beneath);
+		m = list_learners(c, node_beneath(c, hash), beneath, 0);
 	shard_unlock(c->s);
+	for (unsigned other = 0; is_spread(c) && other < SHARDS; other++) {
+		if (other == seat)
+			continue;
+		c->s = enter(c->a, other, c->now);
+		m = list_learners(c, node_beneath(c, hash), beneath, m);
+		shard_unlock(c->s);
+	}
 	return choose_fellow_of(c, named, n, ATTRIB_LEARNED) ||
 	       choose_fellow_of(c, beneath, m, ATTRIB_ANCESTOR);
 }
@@ -448,7 +542,7 @@ static void choose_afterwards(struct choice *c, unsigned whole, unsigned seat)
 	}
 	found = found || choose_past(c);
 	shard_unlock(c->s);
-	if (!found)
+	if (!found && !choose_past_spread(c))
 		choose_served(c, true);
 }
 
@@ -476,6 +570,7 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 	}
 	found = found || choose_waiting(&c);
 	shard_unlock(c.s);
+	found = found || choose_waiting_spread(&c);
 	if (!found && !choose_served(&c, false) && !choose_fellow(&c, seat))
 		choose_afterwards(&c, whole, seat);
 	if (decision->evidence == ATTRIB_NONE)

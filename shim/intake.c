@@ -55,7 +55,6 @@ static void enter_table(struct attrib *a, struct intake_slot *slot)
 		attrib_client_query(a, slot->now, &parsed, &who, NULL);
 	/* nothing that the owner may be comparing with an answer just now */
 	slot->who.ref = who.ref;
-	slot->who.tld = who.tld;
 	slot->who.asked = who.asked;
 	slot->who.question = who.question;
 	slot->who.mark = who.mark;

@@ -20,7 +20,7 @@ enum {
 	SERVERS_WAYS = 4, /* names that share a set: the one unused for longest gives way */
 };
 
-/* A zone, by its name's hash (0: none), and the shard where who waits beneath it can be found. */
+/* A zone, by its name's hash (0: none), and the shard where who waits beneath it is found (SHARDS: in any). */
 struct served_zone {
 	uint64_t zone;
 	uint8_t shard;

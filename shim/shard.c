@@ -319,7 +319,7 @@ void shard_drop(struct shard *s, uint32_t i)
 	struct entry *e = &s->entries[i];
 	uint32_t generation = atomic_load_explicit(&e->tag, memory_order_relaxed) / TAG_STATES;
 
-	if (e->class == CLASS_WAITING && entry_is_query(e))
+	if (e->class == CLASS_WAITING)
 		shard_waits(s, e, false);
 
 	holders_remove(&s->holders, i);
@@ -327,7 +327,7 @@ void shard_drop(struct shard *s, uint32_t i)
 	if (e->key)
 		key_remove(s, i);
 	age_remove(s, i);
-	e->key = e->question = 0;
+	e->key = 0;
 	atomic_store_explicit(&e->tag, (generation + 1) * TAG_STATES + TAG_FREE,
 			      memory_order_release);
 	give(&s->entry_pool, i, &e->key_next);
@@ -471,8 +471,9 @@ uint32_t shard_make(struct shard *s, uint32_t now, enum class class)
 	struct entry *e = &s->entries[i];
 
 	e->stamp = now;
+	e->order = atomic_fetch_add_explicit(&s->tally->entered, 1, memory_order_relaxed);
 	e->links = 0;
-	e->key = e->question = 0;
+	e->key = 0;
 	e->unexplained = e->fed = e->server = false;
 	e->pending = 0;
 	age_append(s, i, class);
@@ -524,8 +525,7 @@ void shard_answered(struct shard *s, uint32_t i, uint32_t now, uint32_t state)
 		shard_drop(s, i);
 		return;
 	}
-	if (entry_is_query(e))
-		shard_waits(s, e, false);
+	shard_waits(s, e, false);
 	e->stamp = now;
 	holders_remove(&s->holders, i);
 	age_remove(s, i);
@@ -584,6 +584,6 @@ bool shard_after_fork(struct shard *s)
 void shard_count_waiting(struct shard *s)
 {
 	for (uint32_t i = 1; i <= s->entry_pool.fresh; i++)
-		if (s->entries[i].tag % TAG_STATES == TAG_WAITING && entry_is_query(&s->entries[i]))
+		if (s->entries[i].tag % TAG_STATES == TAG_WAITING)
 			shard_waits(s, &s->entries[i], true);
 }

@@ -45,8 +45,8 @@ enum { TAG_FREE, TAG_WAITING, TAG_ANSWERED, TAG_SETTLED, TAG_OTHER, TAG_STATES =
 struct entry {
 	_Atomic uint32_t tag; /* generation * TAG_STATES + state */
 	uint32_t stamp;	      /* when it was entered, or answered, ms */
+	uint32_t order;	      /* counts all that were entered, in whatever shard */
 	uint64_t key;	      /* identity: of a client's query, or of an upstream query; 0: none */
-	uint64_t question;    /* of client queries: hash of name and type */
 	uint32_t key_next;
 	uint32_t older, newer; /* in the list of its class */
 	uint32_t links;	       /* first of them */
@@ -95,6 +95,7 @@ struct pool {
 
 /* Of all shards together. Needs no lock. */
 struct tally {
+	_Atomic uint32_t entered; /* entries ever made */
 	/* entries that went before their time; of them, clients that waited */
 	_Atomic uint64_t evicted, lost;
 	/* client queries that wait, and in the upper half those of them that are unexplained */
@@ -212,12 +213,6 @@ static inline uint32_t shard_find(const struct shard *s, uint64_t key)
 	while (i && s->entries[i].key != key)
 		i = s->entries[i].key_next;
 	return i;
-}
-
-/* A client's own entry, not its second one beneath the top-level domain. */
-static inline bool entry_is_query(const struct entry *e)
-{
-	return e->question != 0;
 }
 
 #endif

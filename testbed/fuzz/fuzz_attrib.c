@@ -22,7 +22,6 @@
  * is changed. Turning one off makes the fuzzer find the departure within seconds.
  */
 enum {
-	LET_TLD_NEWEST = 1,   /* beneath a top-level domain the newest, not the thread's own */
 	LET_OWN_CHARGED = 1,  /* same name, other type: the thread's own, though charged */
 	LET_LEARNED_PAST = 1, /* of learned names whose owner was answered, one is looked at */
 };
@@ -191,11 +190,6 @@ static bool is_beneath(const char *name, const char *ancestor)
 	return n > a && name[n - a - 1] == '.' && same(name + n - a, ancestor);
 }
 
-static bool is_tld(const char *name)
-{
-	return !same(name, ".") && !strchr(name, '.');
-}
-
 static bool lies_in(const char *name, const char *zone)
 {
 	return same(zone, ".") || same(name, zone) || is_beneath(name, zone);
@@ -299,8 +293,6 @@ static bool model_beneath(const char *name, const struct turn *t, struct verdict
 		return false;
 	if (mine < 0 || !fits(&m.client[mine], name, -1, true))
 		return allow(v, ATTRIB_ANCESTOR, newest);
-	if (LET_TLD_NEWEST && is_tld(name))
-		allow(v, ATTRIB_ANCESTOR, newest);
 	return allow(v, ATTRIB_ANCESTOR, mine);
 }
 

@@ -297,11 +297,21 @@ static uint32_t state_after(const struct attrib *a, const struct shard *s, const
 	return e->pending || question->outstanding ? TAG_SETTLED : TAG_ANSWERED;
 }
 
-static uint32_t find_waiting(const struct shard *s, uint64_t key)
+static bool settle(const struct attrib *a, struct shard *s, uint32_t now, uint32_t i)
 {
-	uint32_t i = shard_find(s, key);
+	if (!i || s->entries[i].class != CLASS_WAITING)
+		return false;
+	shard_answered(s, i, now, state_after(a, s, &s->entries[i]));
+	return true;
+}
 
-	return i && s->entries[i].class == CLASS_WAITING ? i : 0;
+bool attrib_answered(struct attrib *a, uint32_t now, struct attrib_ref query)
+{
+	struct shard *s = enter(a, query.shard, now);
+	bool waited = settle(a, s, now, ref_in(a, s, query));
+
+	shard_unlock(s);
+	return waited;
 }
 
 void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,
@@ -309,10 +319,8 @@ void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_messa
 {
 	uint64_t key = client_key(a, answer, who);
 	struct shard *s = enter(a, shard_of(&answer->name, 0), now);
-	uint32_t i = find_waiting(s, key), state = i ? state_after(a, s, &s->entries[i]) : TAG_FREE;
 
-	if (i)
-		shard_answered(s, i, now, state);
+	settle(a, s, now, shard_find(s, key));
 	shard_unlock(s);
 }
 

@@ -235,7 +235,10 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 			    const uint8_t *msg, size_t len, struct attrib_socket socket,
 			    struct attrib_turn *turn);
 
-/** A client got its answer: it waits no longer. */
+/** A client got its answer: it waits no longer. False: it did not wait any more. */
+bool attrib_answered(struct attrib *a, uint32_t now, struct attrib_ref query);
+
+/** The same, by its answer. */
 void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,
 			  const struct attrib_owner *who);
 

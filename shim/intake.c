@@ -241,26 +241,29 @@ static bool is_answer_to(const struct intake_slot *slot, const uint8_t *msg, siz
 	       same_question(slot->question, msg + DNS_HEADER_LEN, slot->length);
 }
 
-/* Perhaps several: a client that asked again has one query, which one answer ends. */
-bool intake_answer(struct intake *in, const uint8_t *msg, size_t have,
-		   const struct attrib_owner *who)
+/* Perhaps several: a client that asked again has one query, which one answer ends. The newest come first. */
+struct intake_found intake_answer(struct intake *in, const uint8_t *msg, size_t have,
+				  const struct attrib_owner *who)
 {
-	bool found = false;
+	struct intake_found found = {.pending = false};
 
 	if (!dns_is_standard(msg, have))
-		return false;
-	for (uint16_t i = *bucket_of(in, (uint16_t)(msg[0] << 8 | msg[1]), who), next; i;
-	     i = next) {
-		struct intake_slot *slot = &in->slot[i - 1];
+		return found;
+	for (uint16_t *at = bucket_of(in, (uint16_t)(msg[0] << 8 | msg[1]), who); *at;) {
+		struct intake_slot *slot = &in->slot[*at - 1];
+		bool entered = state_of(slot) == INTAKE_ENTERED;
 
-		next = slot->next;
-		if (state_of(slot) != INTAKE_PENDING) {
-			unchain(in, slot); /* it went into the table meanwhile */
-		} else if (is_answer_to(slot, msg, have, who) &&
-			   claim(slot, INTAKE_PENDING, INTAKE_ANSWERED)) {
-			unchain(in, slot);
-			found = true;
+		if (!is_answer_to(slot, msg, have, who) ||
+		    (!entered && !claim(slot, INTAKE_PENDING, INTAKE_ANSWERED))) {
+			at = &slot->next;
+			continue;
 		}
+		if (!entered)
+			found.pending = true;
+		else if (!found.entered.index)
+			found.entered = slot->who.ref;
+		*at = slot->next;
+		slot->chained = false;
 	}
 	return found;
 }

@@ -45,7 +45,7 @@ struct intake_slot {
 	_Atomic uint32_t state; /* enum intake_state */
 	uint16_t
 		next; /* the owner's: in the chain of its bucket, a slot's number plus one; 0: none */
-	bool chained;	   /* the owner's: it is in its chain, for it may still be pending */
+	bool chained;	   /* the owner's: it is in its chain, for its answer may be yet to come */
 	uint32_t sequence; /* which query of this intake it holds; 0: none yet */
 	uint32_t now;
 	uint16_t length;
@@ -55,7 +55,7 @@ struct intake_slot {
 
 struct intake {
 	_Atomic uint32_t sequence;     /* of the newest query; written by the owner alone */
-	uint16_t bucket[INTAKE_SLOTS]; /* the owner's: what may be pending, by client and ID */
+	uint16_t bucket[INTAKE_SLOTS]; /* the owner's: what has no answer yet, by client and ID */
 	_Atomic uint32_t emptied;      /* up to this one all have left; written under the lock */
 	_Atomic uint32_t recalled;     /* up to this one all that were answered, too; likewise */
 	pthread_mutex_t lock;
@@ -74,22 +74,21 @@ void intake_init(struct intake *in);
 uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const uint8_t *msg,
 		      size_t end, const struct attrib_owner *who);
 
+/* What became of a query that is answered. */
+struct intake_found {
+	struct attrib_ref entered; /* where the newest of them lies that have gone into the table */
+	bool pending;		   /* it was still in here */
+};
+
 /**
- * A client was answered: was its query still in here? The owner's to call.
+ * A client is answered: where is its query, and where are those by which it asked the same before? The owner's to call,
+ * and answered once.
  *
  * @param msg, have  the answer, as far as it is there
  * @param who  the client: session, flow.client, flow.proto, fd, fd_gen
  */
-bool intake_answer(struct intake *in, const uint8_t *msg, size_t have,
-		   const struct attrib_owner *who);
-
-/** The same, and is that all? False: the table must be told, since the client asked before and waits there, or may. */
-static inline bool intake_settles(struct intake *in, const struct attrib *a, const uint8_t *msg,
-				  size_t have, const struct attrib_owner *who)
-{
-	return intake_answer(in, msg, have, who) &&
-	       !attrib_may_await(a, (uint16_t)(msg[0] << 8 | msg[1]), who);
-}
+struct intake_found intake_answer(struct intake *in, const uint8_t *msg, size_t have,
+				  const struct attrib_owner *who);
 
 /** Moves what is pending into the table. When it returns, all that was published before the call is there. */
 void intake_empty(struct intake *in, struct attrib *a);

@@ -199,7 +199,16 @@ static void answered_elsewhere(const struct attrib_owner *who, const uint8_t *ms
 
 void tx_answered(struct thread *t, const struct attrib_owner *who, const uint8_t *msg, size_t have)
 {
-	if (!t->intake || !intake_settles(t->intake, shim.attrib, msg, have, who))
+	struct intake_found found = {.pending = false};
+
+	if (t->intake)
+		found = intake_answer(t->intake, msg, have, who);
+	bool settled = found.pending;
+
+	if (found.entered.index)
+		settled |= attrib_answered(shim.attrib, thread_now_ms(), found.entered);
+	/* it may have asked before, in another thread, and wait in the table */
+	if (!settled || attrib_may_await(shim.attrib, (uint16_t)(msg[0] << 8 | msg[1]), who))
 		answered_elsewhere(who, msg, have);
 }
 

@@ -101,14 +101,14 @@ static bool says_answer(const uint8_t *msg)
 /* ---- datagrams ---- */
 
 /* A connected socket's sender is its peer; a bound one's datagrams come to where it is bound. */
-static void find_ends(struct arrival *in, const struct msghdr *msg, socklen_t name_room,
+static void find_ends(struct arrival *in, const struct sockaddr *name, socklen_t named,
 		      const struct endpoint *local)
 {
 	struct flow *flow = &in->who.flow;
 	uint32_t flags = fd_flags(in->st);
 
-	if (msg->msg_name)
-		endpoint_from(&flow->client, msg->msg_name, name_room);
+	if (name)
+		endpoint_from(&flow->client, name, named);
 	if (!flow->client.family && flags & FD_CONNECTED)
 		from_peer(in);
 	if (local->family)
@@ -119,8 +119,8 @@ static void find_ends(struct arrival *in, const struct msghdr *msg, socklen_t na
 
 /* A datagram's receiving call, as far as its bytes do not tell. */
 struct receipt {
-	const struct msghdr *msg;
-	socklen_t name_room;
+	const struct sockaddr *name; /* the sender's; NULL: not asked for */
+	socklen_t named;	     /* so much of it is there */
 	const struct cmsg_told *told;
 };
 
@@ -133,7 +133,7 @@ static void datagram(struct thread *t, struct fd_state *st, int fd, const struct
 	if (says_answer(data)) {
 		upstream_answer(&in, data, have);
 	} else if (rx_serves_clients(st)) {
-		find_ends(&in, r->msg, r->name_room, &r->told->local);
+		find_ends(&in, r->name, r->named, &r->told->local);
 		if (r->told->marked) {
 			in.who.mark = r->told->mark;
 			in.who.state = MARK_KNOWN;
@@ -144,22 +144,22 @@ static void datagram(struct thread *t, struct fd_state *st, int fd, const struct
 }
 
 static void datagram_in_pieces(struct thread *t, struct fd_state *st, int fd,
-			       const struct receipt *r, size_t n)
+			       const struct receipt *r, const struct msghdr *msg, size_t n)
 {
 	uint8_t scratch[WHOLE_MAX];
 	size_t have = n < sizeof(scratch) ? n : sizeof(scratch);
 
-	have = iov_gather(r->msg->msg_iov, r->msg->msg_iovlen, 0, scratch, have);
+	have = iov_gather(msg->msg_iov, msg->msg_iovlen, 0, scratch, have);
 	if (have >= DNS_HEADER_LEN)
 		datagram(t, st, fd, r, scratch, have);
 }
 
 /* n may be more than there was room for (MSG_TRUNC). */
 static void datagram_arrived(struct thread *t, struct fd_state *st, int fd, const struct receipt *r,
-			     size_t n)
+			     const struct msghdr *msg, size_t n)
 {
-	const struct iovec *first = r->msg->msg_iov;
-	bool whole = r->msg->msg_iovlen == 1 || (r->msg->msg_iovlen && first->iov_len >= n);
+	const struct iovec *first = msg->msg_iov;
+	bool whole = msg->msg_iovlen == 1 || (msg->msg_iovlen && first->iov_len >= n);
 
 	if (whole && n > first->iov_len)
 		n = first->iov_len;
@@ -168,7 +168,21 @@ static void datagram_arrived(struct thread *t, struct fd_state *st, int fd, cons
 	if (whole)
 		datagram(t, st, fd, r, first->iov_base, n);
 	else
-		datagram_in_pieces(t, st, fd, r, n);
+		datagram_in_pieces(t, st, fd, r, msg, n);
+}
+
+void rx_datagram(int fd, struct fd_state *st, uint32_t gen, const uint8_t *data, size_t n,
+		 const struct sockaddr *name, socklen_t named)
+{
+	static const struct cmsg_told nothing;
+	struct thread *t = n >= DNS_HEADER_LEN && fd_gen(st) == gen ? thread_enter() : NULL;
+	int saved = errno;
+
+	if (!t)
+		return;
+	datagram(t, st, fd, &(struct receipt){name, named, &nothing}, data, n);
+	thread_leave(t);
+	errno = saved;
 }
 
 /* ---- streams ---- */
@@ -251,12 +265,8 @@ static void substitute_control(struct rx *rx, const struct msghdr *app)
 	rx->msg.msg_controllen = sizeof(rx->control);
 }
 
-bool rx_begin(struct rx *rx, int fd, const struct msghdr *app, int flags)
+void rx_begin(struct rx *rx, int fd, struct fd_state *st, const struct msghdr *app, int flags)
 {
-	struct fd_state *st = app && thread_may_enter() ? sock_known(fd) : NULL;
-
-	if (!st)
-		return false;
 	rx->fd = fd;
 	rx->st = st;
 	rx->own_control = prepare(fd, st, flags);
@@ -275,7 +285,6 @@ bool rx_begin(struct rx *rx, int fd, const struct msghdr *app, int flags)
 		rx->msg.msg_name = &rx->name;
 		rx->msg.msg_namelen = sizeof(rx->name);
 	}
-	return true;
 }
 
 ssize_t rx_receive(struct rx *rx, int flags)
@@ -328,7 +337,8 @@ void rx_arrived(const struct rx *rx, const struct msghdr *seen, socklen_t name_r
 	socklen_t named = seen->msg_namelen < name_room ? seen->msg_namelen : name_room;
 
 	if ((fd_flags(rx->st) & FD_KIND) == FD_UDP)
-		datagram_arrived(t, rx->st, rx->fd, &(struct receipt){seen, named, told}, n);
+		datagram_arrived(t, rx->st, rx->fd, &(struct receipt){seen->msg_name, named, told},
+				 seen, n);
 	else
 		stream_arrived(t, rx->st, rx->fd, seen, n, rx->discards);
 	thread_leave(t);

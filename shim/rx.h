@@ -5,15 +5,17 @@
  * becomes events.
  *
  *     struct rx rx;
- *     if (!rx_begin(&rx, fd, &msg, flags))
- *             return REAL(recvmsg)(fd, &msg, flags);
+ *     rx_begin(&rx, fd, st, &msg, flags);
  *     return rx_end(&rx, &msg, rx_receive(&rx, flags));
+ *
+ * Many receives need neither half (rx_is_plain): the program's own call is made, and what came in is looked at.
  */
 #ifndef SHIM_RX_H
 #define SHIM_RX_H
 
 #include "cmsg.h"
 #include "fdtab.h"
+#include "sock.h"
 #include "thread.h"
 
 #include <stdbool.h>
@@ -37,9 +39,38 @@ struct rx {
 	_Alignas(struct cmsghdr) char control[RX_CONTROL];
 };
 
-/** @return false where this call is none of our business: then call the real function and nothing
- * else of this */
-bool rx_begin(struct rx *rx, int fd, const struct msghdr *app, int flags);
+/** The state of a descriptor that something of ours may come in by; NULL: call the real function, and nothing else of this. */
+static inline struct fd_state *rx_state(int fd)
+{
+	return thread_may_enter() ? sock_known(fd) : NULL;
+}
+
+/**
+ * Is this the receive of one datagram by a socket that needs nothing but to be looked at?
+ *
+ * @param name  where the sender's name is to be put; NULL: it is not asked for
+ */
+static inline bool rx_is_plain(const struct fd_state *st, const void *name, int flags)
+{
+	const uint32_t odd = FD_CONTROL | FD_BLOCKING, known = FD_SENT | FD_CONNECTED;
+	uint32_t state = fd_flags(st);
+
+	return (state & (FD_KIND | odd)) == FD_UDP && state & (name ? known | FD_SERVER : known) &&
+	       !(flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB));
+}
+
+/**
+ * Takes note of a datagram that a plain receive has brought; errno is kept.
+ *
+ * @param gen          the descriptor's when the call began
+ * @param n            what there is of it
+ * @param name, named  the sender's name, and how much of it is there
+ */
+void rx_datagram(int fd, struct fd_state *st, uint32_t gen, const uint8_t *data, size_t n,
+		 const struct sockaddr *name, socklen_t named);
+
+/** The first half. app: the program's call in the form of recvmsg. */
+void rx_begin(struct rx *rx, int fd, struct fd_state *st, const struct msghdr *app, int flags);
 
 /** What the program's call is to be replaced with, where substituted; errno as the real call's. */
 ssize_t rx_receive(struct rx *rx, int flags);

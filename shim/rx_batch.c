@@ -54,13 +54,18 @@ static void arrived(const struct rx *rx, struct mmsghdr *vec, const struct mmsgh
 		struct cmsg_told told = {.marked = false};
 		struct msghdr *app = &vec[i].msg_hdr;
 
-		if (headers) {
-			rx_restore(rx, rx->own_name && !app->msg_name, &headers[i].msg_hdr, app,
-				   &told);
-			vec[i].msg_len = headers[i].msg_len;
-		}
-		rx_arrived(rx, headers ? &headers[i].msg_hdr : app, room, vec[i].msg_len, &told);
+		rx_restore(rx, rx->own_name && !app->msg_name, &headers[i].msg_hdr, app, &told);
+		vec[i].msg_len = headers[i].msg_len;
+		rx_arrived(rx, &headers[i].msg_hdr, room, vec[i].msg_len, &told);
 	}
+}
+
+static void arrived_unchanged(const struct rx *rx, const struct mmsghdr *vec, socklen_t room, int n)
+{
+	static const struct cmsg_told nothing;
+
+	for (int i = 0; i < n; i++)
+		rx_arrived(rx, &vec[i].msg_hdr, room, vec[i].msg_len, &nothing);
 }
 
 static int receive_with(const struct rx *rx, struct mmsghdr *vec, unsigned n, int flags,
@@ -121,18 +126,19 @@ static int receive_many(const struct rx *rx, struct mmsghdr *vec, unsigned n, in
 int rx_recvmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags, struct timespec *timeout)
 {
 	const struct msghdr none = {.msg_name = NULL};
+	struct fd_state *st = vec && vlen ? rx_state(fd) : NULL;
 	struct rx rx;
 
-	if (!vec || !vlen || !rx_begin(&rx, fd, &none, flags) ||
-	    (fd_flags(rx.st) & FD_KIND) != FD_UDP)
+	if (!st || (fd_flags(st) & FD_KIND) != FD_UDP)
 		return REAL(recvmmsg)(fd, vec, vlen, flags, timeout);
+	rx_begin(&rx, fd, st, &none, flags);
 	if (rx.substituted)
 		return vlen <= BATCH_STACK ? receive_few(&rx, vec, vlen, flags, timeout)
 					   : receive_many(&rx, vec, vlen, flags, timeout);
 	socklen_t room = name_room(vec, vlen);
 	int got = REAL(recvmmsg)(fd, vec, vlen, flags, timeout), saved = errno;
 
-	arrived(&rx, vec, NULL, room, got);
+	arrived_unchanged(&rx, vec, room, got);
 	errno = saved;
 	return got;
 }

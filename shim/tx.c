@@ -45,12 +45,6 @@ static size_t start_of(const struct msghdr *app, uint8_t scratch[DNS_HEAD_MAX], 
 	return have;
 }
 
-/* A message that says of itself that it is an answer. */
-static bool is_answer(const uint8_t *msg, size_t have)
-{
-	return have && msg[2] & 0x80;
-}
-
 /* ---- an upstream query ---- */
 
 /* Does the datagram need a control message? Not where its socket says the same, and nothing can say otherwise. */
@@ -136,7 +130,7 @@ void tx_prepare(struct thread *t, int fd, struct fd_state *st, const struct msgh
 	out->changed = out->refused = out->withheld = out->decision.made = false;
 	out->question_at = msg;
 	out->end = 0;
-	out->answer = is_answer(msg, have);
+	out->answer = tx_is_answer(msg, have);
 	if (!out->answer && dns_parse(attrib_key(shim.attrib), msg, have, &query))
 		query_leaves(t, fd, st, app, &query, control, size, out);
 	else
@@ -234,7 +228,7 @@ static void answer_in_pieces_leaves(struct thread *t, int fd, struct fd_state *s
 	const uint8_t *msg = NULL;
 	size_t have = start_of(app, scratch, &msg);
 
-	if (is_answer(msg, have))
+	if (tx_is_answer(msg, have))
 		answer_leaves(t, fd, st, app, msg, have);
 }
 
@@ -339,15 +333,6 @@ static ssize_t send_datagram(int fd, struct fd_state *st, const struct msghdr *a
 	return n;
 }
 
-/* Nothing has to be done before an answer leaves: its socket bears no mark of ours. */
-static bool is_plain_answer(const struct fd_state *st, const struct msghdr *app)
-{
-	const struct iovec *first = app->msg_iov;
-
-	return !(fd_flags(st) & FD_MARKED) && app->msg_iovlen && first && first->iov_base &&
-	       is_answer(first->iov_base, first->iov_len >= DNS_HEADER_LEN);
-}
-
 /* Nothing of ours, or nothing can be said of it. */
 static ssize_t send_undecided(int fd, const struct msghdr *app, tx_plain_fn *plain, void *ctx)
 {
@@ -365,7 +350,7 @@ ssize_t tx_send(int fd, const struct msghdr *app, int flags, tx_plain_fn *plain,
 		return withhold_applies() ? send_undecided(fd, app, plain, ctx) : plain(ctx);
 	if (!is_udp(st))
 		return tx_stream(fd, st, app, flags, plain, ctx);
-	if (is_plain_answer(st, app)) {
+	if (tx_is_plain_answer(st, app)) {
 		tx_answer_leaves(fd, st, app);
 		return plain(ctx);
 	}

@@ -75,6 +75,21 @@ bool tx_withhold(int fd, struct fd_state *st, const struct tx_datagram *d);
 void tx_query_left(int fd, struct fd_state *st, const struct msghdr *app,
 		   const struct tx_datagram *d);
 
+/** A message that says of itself that it is an answer. have: so much of it is there, a header at least; or 0. */
+static inline bool tx_is_answer(const uint8_t *msg, size_t have)
+{
+	return have && msg[2] & 0x80;
+}
+
+/** Is it one, with nothing to do to it before it leaves? Its (UDP) socket bears no mark of ours. */
+static inline bool tx_is_plain_answer(const struct fd_state *st, const struct msghdr *app)
+{
+	const struct iovec *first = app->msg_iov;
+
+	return !(fd_flags(st) & FD_MARKED) && app->msg_iovlen && first && first->iov_base &&
+	       first->iov_len >= DNS_HEADER_LEN && tx_is_answer(first->iov_base, first->iov_len);
+}
+
 /** A datagram that is an answer is about to leave. errno is kept. */
 void tx_answer_leaves(int fd, struct fd_state *st, const struct msghdr *app);
 

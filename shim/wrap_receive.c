@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The receiving calls. Each becomes a message header, goes through rx_begin and rx_end, and is
- * itself again. */
+/*
+ * The receiving calls. Each becomes a message header, goes through rx_begin and rx_end, and is itself again; but for
+ * those that resolvers make most, where a look at what came in is enough (rx_is_plain).
+ */
 #include "iov.h"
 #include "real.h"
 #include "rx.h"
@@ -9,30 +11,72 @@
 #include <limits.h>
 #include <unistd.h>
 
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static ssize_t plain_recvmsg(int fd, struct fd_state *st, struct msghdr *msg, int flags)
+{
+	uint32_t gen = fd_gen(st);
+	socklen_t room = msg->msg_namelen;
+	ssize_t n = REAL(recvmsg)(fd, msg, flags);
+
+	if (n > 0)
+		rx_datagram(fd, st, gen, msg->msg_iov->iov_base,
+			    least((size_t)n, msg->msg_iov->iov_len), msg->msg_name,
+			    (socklen_t)least(msg->msg_namelen, room));
+	return n;
+}
+
 SHIM_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
+	struct fd_state *st = msg ? rx_state(fd) : NULL;
 	struct rx rx;
 
-	if (!rx_begin(&rx, fd, msg, flags))
+	if (!st)
 		return REAL(recvmsg)(fd, msg, flags);
+	if (msg->msg_iovlen == 1 && rx_is_plain(st, msg->msg_name, flags))
+		return plain_recvmsg(fd, st, msg, flags);
+	rx_begin(&rx, fd, st, msg, flags);
 	return rx_end(&rx, msg,
 		      rx.substituted ? rx_receive(&rx, flags) : REAL(recvmsg)(fd, msg, flags));
+}
+
+static ssize_t plain_recvfrom(int fd, struct fd_state *st, void *buf, size_t len, int flags,
+			      struct sockaddr *from, socklen_t *fromlen)
+{
+	uint32_t gen = fd_gen(st);
+	socklen_t room = from ? *fromlen : 0;
+	ssize_t n = REAL(recvfrom)(fd, buf, len, flags, from, fromlen);
+
+	if (n > 0)
+		rx_datagram(fd, st, gen, buf, least((size_t)n, len), from,
+			    from ? (socklen_t)least(*fromlen, room) : 0);
+	return n;
 }
 
 SHIM_EXPORT ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from,
 			     socklen_t *fromlen)
 {
+	/* what the kernel refuses with EFAULT or EINVAL is its own to refuse */
+	bool refused = from && (!fromlen || *fromlen > INT_MAX);
+	struct fd_state *st = refused ? NULL : rx_state(fd);
+
+	if (!st)
+		return REAL(recvfrom)(fd, buf, len, flags, from, fromlen);
+	if (rx_is_plain(st, from, flags))
+		return plain_recvfrom(fd, st, buf, len, flags, from, fromlen);
+
 	struct iovec iov = {buf, len};
 	struct msghdr msg = {.msg_name = from,
-			     .msg_namelen = from && fromlen ? *fromlen : 0,
+			     .msg_namelen = from ? *fromlen : 0,
 			     .msg_iov = &iov,
 			     .msg_iovlen = 1};
 	struct rx rx;
 	ssize_t n;
 
-	/* what the kernel refuses with EFAULT or EINVAL is its own to refuse */
-	if ((from && (!fromlen || *fromlen > INT_MAX)) || !rx_begin(&rx, fd, &msg, flags))
-		return REAL(recvfrom)(fd, buf, len, flags, from, fromlen);
+	rx_begin(&rx, fd, st, &msg, flags);
 	if (!rx.substituted) {
 		n = REAL(recvfrom)(fd, buf, len, flags, from, fromlen);
 		if (n >= 0 && from)
@@ -47,40 +91,50 @@ SHIM_EXPORT ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct so
 
 SHIM_EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
+	struct fd_state *st = rx_state(fd);
+
+	if (!st)
+		return REAL(recv)(fd, buf, len, flags);
+
 	struct iovec iov = {buf, len};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	struct rx rx;
 
-	if (!rx_begin(&rx, fd, &msg, flags))
-		return REAL(recv)(fd, buf, len, flags);
+	rx_begin(&rx, fd, st, &msg, flags);
 	return rx_end(&rx, &msg,
 		      rx.substituted ? rx_receive(&rx, flags) : REAL(recv)(fd, buf, len, flags));
 }
 
 SHIM_EXPORT ssize_t read(int fd, void *buf, size_t len)
 {
+	/* a read of nothing takes nothing out of a socket, a recv of nothing does */
+	struct fd_state *st = len ? rx_state(fd) : NULL;
+
+	if (!st)
+		return REAL(read)(fd, buf, len);
+
 	struct iovec iov = {buf, len};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	struct rx rx;
-	ssize_t n;
 
-	/* a read of nothing takes nothing out of a socket, a recv of nothing does */
-	if (!len || !rx_begin(&rx, fd, &msg, 0))
-		return REAL(read)(fd, buf, len);
-	n = rx.substituted ? rx_receive(&rx, 0) : REAL(read)(fd, buf, len);
+	rx_begin(&rx, fd, st, &msg, 0);
+	ssize_t n = rx.substituted ? rx_receive(&rx, 0) : REAL(read)(fd, buf, len);
 	return rx.gone ? REAL(read)(fd, buf, len) : rx_end(&rx, &msg, n);
 }
 
 SHIM_EXPORT ssize_t readv(int fd, const struct iovec *iov, int iovcnt)
 {
+	bool empty = !iov || iovcnt <= 0 || iovcnt > IOV_MAX || !iov_total(iov, (size_t)iovcnt);
+	struct fd_state *st = empty ? NULL : rx_state(fd);
+
+	if (!st)
+		return REAL(readv)(fd, iov, iovcnt);
+
 	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)iovcnt};
 	struct rx rx;
-	ssize_t n;
 
-	if (!iov || iovcnt <= 0 || iovcnt > IOV_MAX || !iov_total(iov, (size_t)iovcnt) ||
-	    !rx_begin(&rx, fd, &msg, 0))
-		return REAL(readv)(fd, iov, iovcnt);
-	n = rx.substituted ? rx_receive(&rx, 0) : REAL(readv)(fd, iov, iovcnt);
+	rx_begin(&rx, fd, st, &msg, 0);
+	ssize_t n = rx.substituted ? rx_receive(&rx, 0) : REAL(readv)(fd, iov, iovcnt);
 	return rx.gone ? REAL(readv)(fd, iov, iovcnt) : rx_end(&rx, &msg, n);
 }
 

@@ -81,7 +81,9 @@ static uint64_t socket_word(int fd, uint32_t gen)
 static uint64_t hash_words(const struct attrib *a, const struct dns_message *m,
 			   const uint64_t *words, size_t count)
 {
-	return siphash13_words(&a->key, dns_name_hash(&m->name), words, count) | 1;
+	uint64_t hash = siphash13_words(&a->key, dns_name_hash(&m->name), words, count);
+
+	return hash ? hash : 1;
 }
 
 static uint64_t client_key(const struct attrib *a, const struct dns_message *m,
@@ -397,7 +399,7 @@ static void remember(struct shard *s, uint32_t now, uint32_t i)
 {
 	struct recent *r = &s->recent[s->recents++ % SHARD_RECENT];
 
-	*r = (struct recent){s->entries[i].key, now, s->entries[i].owner};
+	*r = (struct recent){s->entries[i].key.hash, now, s->entries[i].owner};
 }
 
 /* For the one that was charged. Gives the shard that is locked now. */

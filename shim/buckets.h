@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The buckets of a hash table whose memory is there for its fullest, and which is nearly empty for most of its life: as
- * many of them are in use as it has had elements at once, times BUCKETS_PER, so that these lie close together in the
- * processor's caches (linear hashing: Litwin, "Linear hashing: a new tool for file and table addressing", 1980). It grows
- * by one bucket at a time, for whose sake one other is divided, and by BUCKETS_PER an element at most: no event has more
- * to do than that.
+ * A hash table whose memory is there for its fullest, and which is nearly empty for most of its life: as many buckets are
+ * in use as it has had elements at once, times BUCKETS_PER, so that these lie close together in the processor's caches
+ * (linear hashing: Litwin, "Linear hashing: a new tool for file and table addressing", 1980). It grows by one bucket at a
+ * time, for whose sake one other is divided, and by BUCKETS_PER an element at most: no event has more to do than that.
+ *
+ * Elements are the caller's: an array, whose number 0 is nobody. Each begins with a struct bucketed.
  */
 #ifndef SHIM_BUCKETS_H
 #define SHIM_BUCKETS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -18,16 +20,30 @@ enum {
 	BUCKETS_PER = 4, /* for each element, so that most are found, or not, at the first look */
 };
 
+/* Twelve bytes, and none for the alignment of what follows. */
+struct bucketed {
+	uint64_t hash;
+	uint32_t next; /* in the bucket; the caller's while it is in none */
+} __attribute__((packed, aligned(4)));
+
 struct buckets {
 	uint32_t *first;
+	char *elements;
+	size_t size;	      /* of an element */
 	uint32_t count, most; /* in use, and what there is room for: at least BUCKETS_LEAST */
 	uint32_t mask;	      /* the next power of two from count on, less one */
 };
 
-/** Room for `most` buckets, all of them empty. */
-static inline void buckets_init(struct buckets *b, uint32_t *zeroed, uint32_t most)
+/** Room for `most` buckets, all of them empty. size: of one of the elements. */
+static inline void buckets_init(struct buckets *b, uint32_t *zeroed, uint32_t most, void *elements,
+				size_t size)
 {
-	*b = (struct buckets){zeroed, BUCKETS_LEAST, most, BUCKETS_LEAST - 1};
+	*b = (struct buckets){zeroed, elements, size, BUCKETS_LEAST, most, BUCKETS_LEAST - 1};
+}
+
+static inline struct bucketed *buckets_element(const struct buckets *b, uint32_t i)
+{
+	return (struct bucketed *)(void *)(b->elements + i * b->size);
 }
 
 /** Where an element of that hash is. */
@@ -38,25 +54,66 @@ static inline uint32_t *bucket(const struct buckets *b, uint64_t hash)
 	return &b->first[i < b->count ? i : i & b->mask >> 1];
 }
 
-/**
- * Takes one more bucket into use, where so many elements need it: to be tried BUCKETS_PER times for each that comes. Those
- * of *from whose bucket() is another one now are to be moved there.
+/** The element of that hash; 0: there is none. */
+static inline uint32_t buckets_find(const struct buckets *b, uint64_t hash)
+{
+	uint32_t i = *bucket(b, hash);
+
+	while (i && buckets_element(b, i)->hash != hash)
+		i = buckets_element(b, i)->next;
+	return i;
+}
+
+static inline void buckets_push(struct buckets *b, uint32_t *at, uint32_t i)
+{
+	buckets_element(b, i)->next = *at;
+	*at = i;
+}
+
+/*
+ * Takes one more bucket into use, where so many elements need it: to be tried BUCKETS_PER times for each that comes.
+ * False: there is nothing to do.
  */
-static inline bool buckets_grow(struct buckets *b, uint32_t elements, uint32_t **from)
+static inline bool buckets_grow(struct buckets *b, uint32_t elements)
 {
 	if ((uint64_t)elements * BUCKETS_PER <= b->count || b->count == b->most)
 		return false;
 	if (b->count > b->mask)
 		b->mask = b->mask << 1 | 1;
-	*from = &b->first[b->count & b->mask >> 1];
-	b->count++;
+
+	uint32_t *from = &b->first[b->count & b->mask >> 1], *to = &b->first[b->count++];
+
+	while (*from) {
+		uint32_t i = *from;
+		struct bucketed *e = buckets_element(b, i);
+
+		if (bucket(b, e->hash) != to) {
+			from = &e->next;
+			continue;
+		}
+		*from = e->next;
+		buckets_push(b, to, i);
+	}
 	return true;
 }
 
-/** The one that came into use last. */
-static inline uint32_t *buckets_last(const struct buckets *b)
+/** An element comes in. elements: how many there are with it. */
+static inline void buckets_put(struct buckets *b, uint32_t i, uint64_t hash, uint32_t elements)
 {
-	return &b->first[b->count - 1];
+	buckets_element(b, i)->hash = hash;
+	buckets_push(b, bucket(b, hash), i);
+	for (int n = 0; n < BUCKETS_PER && buckets_grow(b, elements); n++)
+		;
+}
+
+static inline void buckets_remove(struct buckets *b, uint32_t i)
+{
+	const struct bucketed *e = buckets_element(b, i);
+	uint32_t *at = bucket(b, e->hash);
+
+	while (*at != i)
+		at = &buckets_element(b, *at)->next;
+	*at = e->next;
 }
 
 /** Everything is gone from it, and few are in use again. */
@@ -64,7 +121,7 @@ static inline void buckets_empty(struct buckets *b)
 {
 	memset(b->first, 0,
 	       b->most * sizeof(b->first[0])); /* all: a fork may have caught it growing */
-	buckets_init(b, b->first, b->most);
+	buckets_init(b, b->first, b->most, b->elements, b->size);
 }
 
 #endif

@@ -73,7 +73,7 @@ static void charge(struct choice *c, uint32_t i)
 	uint64_t name = node_hash(asked_name(c), NODE_NAME);
 
 	for (uint32_t k = s->entries[i].links; k; k = s->links[k].next) {
-		uint64_t hash = s->nodes[s->links[k].node].hash;
+		uint64_t hash = s->nodes[s->links[k].node].name.hash;
 
 		if (s->links[k].list == LIST_FRESH &&
 		    (hash == s->entries[i].owner.question || hash == name)) {

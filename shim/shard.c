@@ -63,8 +63,10 @@ void shard_init(struct shard *s, char **at, unsigned capacity, const struct sip_
 	s->entries = carve(at, (s->entry_pool.size + 1) * sizeof(struct entry));
 	s->links = carve(at, (s->link_pool.size + 1) * sizeof(struct link));
 	s->nodes = carve(at, (s->node_pool.size + 1) * sizeof(struct node));
-	buckets_init(&s->keys, carve(at, buckets * sizeof(uint32_t)), buckets);
-	buckets_init(&s->names, carve(at, buckets * sizeof(uint32_t)), buckets);
+	buckets_init(&s->keys, carve(at, buckets * sizeof(uint32_t)), buckets, s->entries,
+		     sizeof(struct entry));
+	buckets_init(&s->names, carve(at, buckets * sizeof(uint32_t)), buckets, s->nodes,
+		     sizeof(struct node));
 	holders_init(&s->holders,
 		     carve(at, holders_size(s->entry_pool.size, weight_of_all(capacity))),
 		     s->entry_pool.size, weight_of_all(capacity), key);
@@ -178,71 +180,24 @@ void shard_list_insert(struct shard *s, uint32_t i, enum list list)
 	*(k->newer ? &s->links[k->newer].older : &l->newest) = i;
 }
 
-/* Moves to the bucket that has come into use what belongs there now. */
-static void divide_names(struct shard *s, uint32_t *at)
-{
-	uint32_t *to = buckets_last(&s->names);
-
-	while (*at) {
-		uint32_t i = *at;
-		struct node *n = &s->nodes[i];
-
-		if (bucket(&s->names, n->hash) != to) {
-			at = &n->next;
-			continue;
-		}
-		*at = n->next;
-		n->next = *to;
-		*to = i;
-	}
-}
-
-static void divide_keys(struct shard *s, uint32_t *at)
-{
-	uint32_t *to = buckets_last(&s->keys);
-
-	while (*at) {
-		uint32_t i = *at;
-		struct entry *e = &s->entries[i];
-
-		if (shard_key_bucket(s, e->key) != to) {
-			at = &e->key_next;
-			continue;
-		}
-		*at = e->key_next;
-		e->key_next = *to;
-		*to = i;
-	}
-}
-
 static uint32_t node_make(struct shard *s, uint64_t hash)
 {
 	uint32_t i = shard_node(s, hash);
 
 	if (i)
 		return i;
-	i = take(&s->node_pool, &s->nodes[s->node_pool.free].next);
+	i = take(&s->node_pool, &s->nodes[s->node_pool.free].name.next);
 	if (!i)
 		return 0;
 	memset(&s->nodes[i], 0, sizeof(s->nodes[i]));
-	s->nodes[i].hash = hash;
-	uint32_t *at = bucket(&s->names, hash);
-
-	s->nodes[i].next = *at;
-	*at = i;
-	for (int n = 0; n < BUCKETS_PER && buckets_grow(&s->names, s->node_pool.used, &at); n++)
-		divide_names(s, at);
+	buckets_put(&s->names, i, hash, s->node_pool.used);
 	return i;
 }
 
 static void node_drop(struct shard *s, uint32_t i)
 {
-	uint32_t *at = bucket(&s->names, s->nodes[i].hash);
-
-	while (*at != i)
-		at = &s->nodes[*at].next;
-	*at = s->nodes[i].next;
-	give(&s->node_pool, i, &s->nodes[i].next);
+	buckets_remove(&s->names, i);
+	give(&s->node_pool, i, &s->nodes[i].name.next);
 }
 
 /* Hangs an entry into a list of the node of that hash. Where there is no room the entry does
@@ -289,22 +244,7 @@ static void links_move(struct shard *s, const struct entry *e, enum list list)
 
 void shard_set_key(struct shard *s, uint32_t i, uint64_t key)
 {
-	uint32_t *at = shard_key_bucket(s, key);
-
-	s->entries[i].key = key;
-	s->entries[i].key_next = *at;
-	*at = i;
-	for (int n = 0; n < BUCKETS_PER && buckets_grow(&s->keys, s->entry_pool.used, &at); n++)
-		divide_keys(s, at);
-}
-
-static void key_remove(struct shard *s, uint32_t i)
-{
-	uint32_t *at = shard_key_bucket(s, s->entries[i].key);
-
-	while (*at != i)
-		at = &s->entries[*at].key_next;
-	*at = s->entries[i].key_next;
+	buckets_put(&s->keys, i, key, s->entry_pool.used);
 }
 
 static void set_state(struct entry *e, uint32_t state)
@@ -324,13 +264,13 @@ void shard_drop(struct shard *s, uint32_t i)
 
 	holders_remove(&s->holders, i);
 	links_drop(s, e);
-	if (e->key)
-		key_remove(s, i);
+	if (e->key.hash)
+		buckets_remove(&s->keys, i);
 	age_remove(s, i);
-	e->key = 0;
+	e->key.hash = 0;
 	atomic_store_explicit(&e->tag, (generation + 1) * TAG_STATES + TAG_FREE,
 			      memory_order_release);
-	give(&s->entry_pool, i, &e->key_next);
+	give(&s->entry_pool, i, &e->key.next);
 }
 
 static bool is_half(const struct pool *p)
@@ -464,7 +404,7 @@ uint32_t shard_make(struct shard *s, uint32_t now, enum class class)
 	make_room(s, class);
 	if (class != CLASS_UPSTREAM)
 		make_room_for_links(s);
-	uint32_t i = take(&s->entry_pool, &s->entries[s->entry_pool.free].key_next);
+	uint32_t i = take(&s->entry_pool, &s->entries[s->entry_pool.free].key.next);
 
 	if (!i)
 		return 0;
@@ -473,7 +413,7 @@ uint32_t shard_make(struct shard *s, uint32_t now, enum class class)
 	e->stamp = now;
 	e->order = atomic_fetch_add_explicit(&s->tally->entered, 1, memory_order_relaxed);
 	e->links = 0;
-	e->key = 0;
+	e->key.hash = 0;
 	e->unexplained = e->fed = e->server = false;
 	e->pending = 0;
 	age_append(s, i, class);

@@ -43,11 +43,11 @@ enum list { LIST_FRESH, LIST_CHARGED, LIST_ANSWERED, LIST_LEARNED, LIST_LEARNED_
 enum { TAG_FREE, TAG_WAITING, TAG_ANSWERED, TAG_SETTLED, TAG_OTHER, TAG_STATES = 8 };
 
 struct entry {
-	_Atomic uint32_t tag; /* generation * TAG_STATES + state */
-	uint32_t stamp;	      /* when it was entered, or answered, ms */
-	uint32_t order;	      /* counts all that were entered, in whatever shard */
-	uint64_t key;	      /* identity: of a client's query, or of an upstream query; 0: none */
-	uint32_t key_next;
+	/* by its key, the identity of a client's query or of an upstream query; hash 0: it has none */
+	struct bucketed key;
+	_Atomic uint32_t tag;  /* generation * TAG_STATES + state */
+	uint32_t stamp;	       /* when it was entered, or answered, ms */
+	uint32_t order;	       /* counts all that were entered, in whatever shard */
 	uint32_t older, newer; /* in the list of its class */
 	uint32_t links;	       /* first of them */
 	uint8_t class;
@@ -72,8 +72,7 @@ struct ends {
 };
 
 struct node {
-	uint64_t hash;
-	uint32_t next; /* in the bucket, or the next free one */
+	struct bucketed name; /* by its name's hash and its kind (node_hash) */
 	uint32_t links;
 	/* of questions: */
 	uint32_t final; /* the shard's count at the last final answer to it; 0: there was none */
@@ -112,7 +111,7 @@ struct shard {
 	struct entry *entries; /* index 0 of each is nobody */
 	struct link *links;
 	struct node *nodes;
-	struct buckets keys, names; /* of entries by their keys, of nodes by their hashes */
+	struct buckets keys, names; /* of entries, and of nodes */
 	struct ends age[CLASSES];
 	uint32_t count[CLASSES];
 	uint32_t finals; /* counts upstream answers that left nothing to ask: odd, so never 0 */
@@ -193,26 +192,13 @@ void shard_waits(struct shard *s, struct entry *e, bool begins);
 /** The node of that hash; 0: there is none. */
 static inline uint32_t shard_node(const struct shard *s, uint64_t hash)
 {
-	uint32_t i = *bucket(&s->names, hash);
-
-	while (i && s->nodes[i].hash != hash)
-		i = s->nodes[i].next;
-	return i;
-}
-
-static inline uint32_t *shard_key_bucket(const struct shard *s, uint64_t key)
-{
-	return bucket(&s->keys, key >> 8); /* the lowest bit is always set */
+	return buckets_find(&s->names, hash);
 }
 
 /** The entry of that key; 0: there is none. */
 static inline uint32_t shard_find(const struct shard *s, uint64_t key)
 {
-	uint32_t i = *shard_key_bucket(s, key);
-
-	while (i && s->entries[i].key != key)
-		i = s->entries[i].key_next;
-	return i;
+	return buckets_find(&s->keys, key);
 }
 
 #endif

@@ -6,43 +6,17 @@
 
 enum { MOST = 8192, ELEMENTS = 3 * MOST };
 
-static uint32_t first[MOST], next[ELEMENTS + 1];
-static uint64_t hash[ELEMENTS + 1];
+struct element {
+	struct bucketed in;
+	uint32_t number;
+};
 
-static void put(const struct buckets *b, uint32_t i)
+static uint32_t first[MOST];
+static struct element element[ELEMENTS + 1];
+
+static uint64_t hash_of(uint32_t i)
 {
-	uint32_t *at = bucket(b, hash[i]);
-
-	next[i] = *at;
-	*at = i;
-}
-
-/* As attribution divides a bucket. */
-static void divide(struct buckets *b, uint32_t elements)
-{
-	uint32_t *from;
-
-	if (!buckets_grow(b, elements, &from))
-		return;
-	uint32_t i = *from;
-
-	*from = 0;
-	for (uint32_t after; i; i = after) {
-		after = next[i];
-		uint32_t *to = bucket(b, hash[i]);
-
-		assert_true(to == from || to == &b->first[b->count - 1]);
-		put(b, i);
-	}
-}
-
-static bool is_there(const struct buckets *b, uint32_t wanted)
-{
-	uint32_t i = *bucket(b, hash[wanted]);
-
-	while (i && i != wanted)
-		i = next[i];
-	return i != 0;
+	return i * 0x9e3779b97f4a7c15ULL >> 8;
 }
 
 static void each_is_found(void **state)
@@ -50,42 +24,70 @@ static void each_is_found(void **state)
 	struct buckets b;
 
 	(void)state;
-	buckets_init(&b, first, MOST);
+	buckets_init(&b, first, MOST, element, sizeof(element[0]));
 	for (uint32_t i = 1; i <= ELEMENTS; i++) {
-		hash[i] = i * 0x9e3779b97f4a7c15ULL >> 8;
-		put(&b, i);
-		for (int n = 0; n < BUCKETS_PER; n++)
-			divide(&b, i);
-		assert_true(is_there(&b, i));
+		element[i].number = i;
+		buckets_put(&b, i, hash_of(i), i);
+		assert_int_equal(buckets_find(&b, hash_of(i)), i);
+		assert_int_equal(buckets_find(&b, hash_of(i + 1)), 0);
 		for (uint32_t k = i; i % 1021 == 0 && k; k--)
-			assert_true(is_there(&b, k));
+			assert_int_equal(buckets_find(&b, hash_of(k)), k);
 	}
 	assert_int_equal(b.count, MOST);
+	for (uint32_t i = 1; i <= ELEMENTS; i += 2)
+		buckets_remove(&b, i);
+	for (uint32_t i = 1; i <= ELEMENTS; i++) {
+		assert_int_equal(buckets_find(&b, hash_of(i)), i % 2 ? 0 : i);
+		assert_int_equal(element[i].number, i);
+	}
+}
+
+/* No bucket holds what another one's hash says. */
+static void each_lies_in_its_bucket(void **state)
+{
+	struct buckets b;
+
+	(void)state;
+	memset(first, 0, sizeof(first));
+	buckets_init(&b, first, MOST, element, sizeof(element[0]));
+	for (uint32_t i = 1; i <= MOST / BUCKETS_PER; i++) {
+		uint32_t there = 0;
+
+		buckets_put(&b, i, hash_of(i), i);
+		for (uint32_t n = 0; i % 127 == 0 && n < b.count; n++) {
+			for (uint32_t k = first[n]; k; k = element[k].in.next, there++)
+				assert_ptr_equal(bucket(&b, element[k].in.hash), &first[n]);
+		}
+		assert_int_equal(there, i % 127 ? 0 : i);
+	}
+	buckets_empty(&b);
+	assert_int_equal(b.count, BUCKETS_LEAST);
+	assert_int_equal(buckets_find(&b, hash_of(1)), 0);
 }
 
 static void as_many_as_elements(void **state)
 {
 	static uint32_t zeroed[MOST];
 	struct buckets b;
-	uint32_t *from;
 
 	(void)state;
-	buckets_init(&b, zeroed, MOST);
-	assert_false(buckets_grow(&b, BUCKETS_LEAST / BUCKETS_PER, &from));
+	buckets_init(&b, zeroed, MOST, element, sizeof(element[0]));
+	assert_false(buckets_grow(&b, BUCKETS_LEAST / BUCKETS_PER));
 	for (uint32_t n = BUCKETS_LEAST / BUCKETS_PER + 1; n <= MOST / BUCKETS_PER; n++) {
 		for (uint32_t i = BUCKETS_PER; i-- > 0;) {
-			assert_true(buckets_grow(&b, n, &from));
+			assert_true(buckets_grow(&b, n));
 			assert_int_equal(b.count, n * BUCKETS_PER - i);
 		}
-		assert_false(buckets_grow(&b, n, &from));
+		assert_false(buckets_grow(&b, n));
 	}
-	assert_false(buckets_grow(&b, ELEMENTS, &from));
+	assert_false(buckets_grow(&b, ELEMENTS));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_is_found),
+		cmocka_unit_test(each_lies_in_its_bucket),
 		cmocka_unit_test(as_many_as_elements),
 	};
 

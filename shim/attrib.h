@@ -94,17 +94,17 @@ struct attrib_ref {
 
 /* A client query as others carry it about: who asked, and its mark as far as it is known. */
 struct attrib_owner {
+	uint64_t question; /* hash of name and type; set by attrib_client_query, as is: */
+	uint32_t asked;	   /* when, ms */
 	struct attrib_ref ref;
 	struct flow flow;
+	uint16_t id;
+	uint8_t state;	  /* enum mark_state */
+	uint8_t how;	  /* enum mark_how, where state is MARK_KNOWN */
 	uint32_t session; /* of a TLS client: what tells its connection from others; 0: no TLS */
 	int fd;		  /* the socket that it came in on, and the descriptor's generation */
 	uint32_t fd_gen;
 	uint32_t mark;
-	uint32_t asked;	   /* when, ms; set by attrib_client_query, as is: */
-	uint64_t question; /* hash of name and type */
-	uint8_t state;	   /* enum mark_state */
-	uint8_t how;	   /* enum mark_how, where state is MARK_KNOWN */
-	uint16_t id;
 };
 
 /**

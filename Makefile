@@ -160,7 +160,7 @@ bench:
 	scripts/install-deps bench
 	$(MAKE) all bench-programs
 	testbed/bench/scale $(BENCHFLAGS)
-	testbed/bench/load --growth $(BENCHFLAGS)
+	testbed/bench/load --floor --growth $(BENCHFLAGS)
 
 # ---- fuzzing: libFuzzer with the pure core, ASan and UBSan ----------------------------------------------------------
 

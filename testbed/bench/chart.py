@@ -6,8 +6,9 @@ from xml.sax.saxutils import escape
 
 import figures
 
-COLOURS = {"conntrack": "#1f5fa8", "packet": "#c8641b", "own": "#6b7680"}
-LABELS = {"conntrack": "marks from conntrack", "packet": "marks from packets", "own": "dnsmasq --conntrack"}
+COLOURS = {"conntrack": "#1f5fa8", "packet": "#c8641b", "own": "#6b7680", "floor": "#8fb4dd", "floor-packet": "#e6b48c"}
+LABELS = {"conntrack": "marks from conntrack", "packet": "marks from packets", "own": "dnsmasq --conntrack",
+          "floor": "floor, with conntrack", "floor-packet": "floor, with packets"}
 INK, GRID = "#222222", "#d9dde1"
 FONT = "font-family='sans-serif' font-size='12'"
 
@@ -63,7 +64,7 @@ def load_chart(results):
     cells = [(cell, [row for row in figures.rows(cell) if row["against"] == "bare" and row["name"] != "bare"])
              for cell in results["cells"]]
     cells = [(cell, rows) for cell, rows in cells if rows]
-    left, top, lane = 280, 70, 18
+    left, top, lane = 280, 90, 18
     heights = [lane * len(rows) + 10 for _, rows in cells]
     page = Page(920, top + sum(heights) + 70)
     values = [value for _, rows in cells for row in rows for value in (row["first"], row["third"])] or [1]
@@ -75,8 +76,9 @@ def load_chart(results):
 
     page.text((20, 24), title, bold=True)
     for number, name in enumerate(COLOURS):
-        page.dot((26 + 190 * number, 44), COLOURS[name])
-        page.text((36 + 190 * number, 48), LABELS[name])
+        column, line = 26 + 190 * (number % 3), 44 + 20 * (number // 3)
+        page.dot((column, line), COLOURS[name])
+        page.text((column + 10, line + 4), LABELS[name])
     page.line((600, 38), (600, 50), INK, 2)
     page.text((608, 48), "at most wanted")
     bottom = top + sum(heights)

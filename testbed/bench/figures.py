@@ -15,6 +15,7 @@ WANTED = {      # CPU a query against the bare resolver, at most
     **{(resolver, "uncached", "packet"): 1.03 for resolver in ("unbound", "dnsmasq", "bind", "pdns")},
     **{(resolver, "cached", "packet"): 1.02 for resolver in ("unbound", "dnsmasq", "bind")},
 }
+FLOORS = {"floor": "conntrack", "floor-packet": "packet"}     # contenders, and where their marks come from
 AGAINST_OWN = 0.80      # dnsmasq under the library, against its own --conntrack
 WAITS = ("epoll_wait", "epoll_pwait", "poll", "ppoll", "select", "pselect6")
 ORDER = ("unbound", "bind", "pdns", "dnsmasq")
@@ -139,13 +140,14 @@ def _folded(sentences):
 
 def load_table(results):
     """CPU a query against bare: the README's table."""
-    lines = ["| resolver | threads | names | load | bare, CPU a query | conntrack | packet | its own `--conntrack` |",
-             "|---|---|---|---|---|---|---|---|"]
+    lines = ["| resolver | threads | names | load | bare, CPU a query | conntrack | its floor | packet | its floor | "
+             "its own `--conntrack` |", "|---|---|---|---|---|---|---|---|---|---|"]
     for cell in results["cells"]:
         against_bare = {row["name"]: row for row in rows(cell) if row["against"] == "bare"}
         lines.append(f"| {SHOWN[cell['resolver']]} | {cell['threads']} | {cell['names']} | {load_of(cell)} | "
                      f"{against_bare['bare']['nanoseconds'] / 1000:.2f} µs | "
-                     + " | ".join(_ratio(against_bare.get(name)) for name in ("conntrack", "packet", "own")) + " |")
+                     + " | ".join(_ratio(against_bare.get(name))
+                                  for name in ("conntrack", "floor", "packet", "floor-packet", "own")) + " |")
     rounds = [len(cell["samples"]["bare"]) for cell in results["cells"]]
     measured = [f"Ratios to the bare resolver: medians of {min(rounds)} rounds, and quartiles. {machine_line(results)}."] \
         if rounds else []

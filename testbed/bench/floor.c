@@ -2,9 +2,8 @@
 /*
  * What no library could do with less that asks conntrack once a query: for each upstream query one question to the
  * kernel, for a flow of its own that is there, and a mark as a control message. Nothing of the client is looked at, and
- * nothing decided: all queries bear the same mark. For resolvers that send by send, sendto or sendmsg.
- *
- *     sudo testbed/bench/load --shim build/bench/floor/libconnmarkshim.so --resolver unbound --names uncached --only-load
+ * nothing decided: all queries bear the same mark. For resolvers that send by send, sendto, sendmsg, or sendmmsg through
+ * syscall (libuv). A contender of testbed/bench/load --floor.
  *
  * Its "conntrack" is as said; its "packet" leaves the question away: the control message alone, and what the rules do
  * with a marked packet.
@@ -15,12 +14,14 @@
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { MARK = 137, HEADER = 12, AGAIN = 1 << 14 /* questions, until the flow is used again */ };
@@ -50,6 +51,7 @@ static __thread struct {
 
 static ssize_t (*real_sendmsg)(int, const struct msghdr *, int);
 static ssize_t (*real_sendto)(int, const void *, size_t, int, const struct sockaddr *, socklen_t);
+static long (*real_syscall)(long, ...);
 static bool asks;
 
 __attribute__((constructor)) static void start(void)
@@ -59,6 +61,7 @@ __attribute__((constructor)) static void start(void)
 	asks = !source || strcmp(source, "packet") != 0;
 	*(void **)&real_sendmsg = dlsym(RTLD_NEXT, "sendmsg");
 	*(void **)&real_sendto = dlsym(RTLD_NEXT, "sendto");
+	*(void **)&real_syscall = dlsym(RTLD_NEXT, "syscall");
 }
 
 static struct nlattr attr(unsigned type, size_t bytes)
@@ -189,6 +192,37 @@ ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sock
 ssize_t send(int fd, const void *buf, size_t len, int flags)
 {
 	return sendto(fd, buf, len, flags, NULL, 0);
+}
+
+static long marked_one(int fd, struct mmsghdr *one, int flags)
+{
+	ssize_t n = marked(fd, &one->msg_hdr, flags);
+
+	if (n < 0)
+		return -1;
+	one->msg_len = (unsigned)n;
+	return 1;
+}
+
+/* Of several messages one leaves, and the program goes on with the others. */
+long syscall(long number, ...)
+{
+	va_list ap;
+	long arg[6];
+
+	va_start(ap, number);
+	for (int i = 0; i < 6; i++)
+		arg[i] = va_arg(ap, long);
+	va_end(ap);
+
+	struct mmsghdr *vec = (struct mmsghdr *)arg[1];
+
+	if (!real_syscall) /* an allocator's, before start */
+		*(void **)&real_syscall = dlsym(RTLD_NEXT, "syscall");
+	if (number == SYS_sendmmsg && arg[2] && vec->msg_hdr.msg_iovlen == 1 &&
+	    is_query(vec->msg_hdr.msg_iov->iov_base, vec->msg_hdr.msg_iov->iov_len))
+		return marked_one((int)arg[0], vec, (int)arg[3]);
+	return real_syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 }
 
 /* ---- the resolver stays root, which asking and marking take ---- */

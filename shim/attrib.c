@@ -197,11 +197,12 @@ void attrib_turn_add(struct attrib_turn *turn, const struct attrib_owner *owner)
 
 /* ---- names that lead to others ---- */
 
-static bool already_learned(const struct shard *s, uint32_t node, const struct attrib_owner *owner)
+/* The newest entry of a name, where it is the same owner's; 0: it is another's, or there is none. */
+static uint32_t learned_last(const struct shard *s, uint32_t node, const struct attrib_owner *owner)
 {
-	uint32_t link = node ? s->nodes[node].list[LIST_LEARNED].newest : 0;
+	uint32_t link = s->nodes[node].list[LIST_LEARNED].newest, i = s->links[link].entry;
 
-	return link && same_ref(s->entries[s->links[link].entry].owner.ref, owner->ref);
+	return link && same_ref(s->entries[i].owner.ref, owner->ref) ? i : 0;
 }
 
 /* A name that an answer to the owner's query named, or that what it asked for is known to lead to. */
@@ -210,9 +211,11 @@ void attrib_learn(struct attrib *a, uint32_t now, const struct attrib_owner *own
 {
 	uint64_t hash = node_hash(dns_name_hash(name), NODE_NAME);
 	struct shard *s = enter(a, shard_of(name, 0), now);
-	bool known = already_learned(s, shard_node(s, hash), owner);
+	uint32_t known = learned_last(s, shard_node(s, hash), owner);
 	uint32_t i = known || !name->labels ? 0 : shard_make(s, now, CLASS_LEARNED);
 
+	if (known)
+		s->entries[known].server |= server;
 	if (i) {
 		s->entries[i].owner = *owner;
 		s->entries[i].server = server;

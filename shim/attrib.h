@@ -17,15 +17,17 @@
  *   exact     a client waits for the same name and type, or else the same name. Of several: one not yet charged
  *             (the thread's own, else the oldest), else the oldest still waiting
  *   learned   an answer to this client's query named it: CNAME and DNAME targets, name servers; or an answer said
- *             earlier that the name this client waits for is an alias of it; or one that was so named for another who
- *             asked the same and has had its answer (each thread of a resolver may ask for its own clients)
+ *             earlier that the name this client waits for is an alias of it
  *   ancestor  a client waits beneath it: minimised names, DS and DNSKEY, delegations. Of several: the thread's own,
  *             else the newest
- *   ancestor  also: it is a name server, or leads to one, and a client waits beneath a zone that it serves
+ *   ancestor  also: it is a name server's address (A or AAAA; NS, DS and DNSKEY on the way there), or what leads to one,
+ *             and a client waits beneath a zone that it serves
+ *   learned   or ancestor, also: it was so named for another who has had its answer, and this client asked the same (each
+ *             thread of a resolver may ask for its own clients)
  *   answered  the same question, or what it was learned to lead to, where the client has had its answer just now, and
  *             upstream has not had the last word since: prefetches, stale answers, retries. Of several: who was
  *             answered last
- *   answered  also: the name of a server, or what leads to one: some look up more addresses than they need, at leisure
+ *   answered  also: the address of a server, or what leads to one: some look up more of them than they need, at leisure
  *   answered  also: as exact, learned and ancestor, where the client has had its answer a moment ago, wherever from; but
  *             only while nobody waits for whom nothing has left yet
  *   turn      the thread received exactly one message in its turn, so this query is of its making; only where this

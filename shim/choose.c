@@ -147,6 +147,13 @@ static bool is_recent(const struct choice *c, uint32_t then)
 	return (int32_t)(c->now - then) < ATTRIB_REFRESH_MS;
 }
 
+/* What is asked to find a name server's address, and on the way there. */
+static bool leads_to_address(uint16_t qtype)
+{
+	return qtype == DNS_TYPE_A || qtype == DNS_TYPE_AAAA || qtype == DNS_TYPE_NS ||
+	       qtype == DNS_TYPE_DS || qtype == DNS_TYPE_DNSKEY;
+}
+
 /*
  * Does who learned this name, or one beneath the one asked for, stand for it, having had its answer? With who waits
  * unexplained, only for what comes then as a rule: the refresh of what the cache gave just now, and name servers'
@@ -158,7 +165,7 @@ static bool stands_for(const struct choice *c, const struct entry *learned, bool
 
 	if (state != TAG_ANSWERED && state != TAG_SETTLED)
 		return false;
-	return !c->wary || learned->server ||
+	return !c->wary || (learned->server && leads_to_address(c->query->qtype)) ||
 	       (!beneath && state == TAG_ANSWERED && is_recent(c, learned->owner.asked));
 }
 
@@ -343,13 +350,14 @@ static bool choose_in_tld(struct choice *c, uint64_t zone, bool past)
 	return found || (!past && choose_in_all(c, zone, learned_beneath));
 }
 
-/* Is it a name server, or does it lead to one: who waits beneath a zone that it serves? No lock is held. */
+/* Is it a name server's address, or on the way to one: who waits beneath a zone that it serves? No lock is held. */
 static bool choose_served(struct choice *c, bool past)
 {
 	struct served_zone zones[SERVERS_ZONES];
 	bool found = false;
 
-	if (!servers_find(&c->a->servers, asked_name(c), zones))
+	if (!leads_to_address(c->query->qtype) ||
+	    !servers_find(&c->a->servers, asked_name(c), zones))
 		return false;
 	for (int i = 0; !found && i < SERVERS_ZONES && zones[i].zone; i++) {
 		if (zones[i].zone == DNS_ROOT_HASH)

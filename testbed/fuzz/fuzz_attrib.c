@@ -76,7 +76,7 @@ static const char *const names[NAMES] = {
 	"_._.EXAMPLE.com",
 };
 
-static const uint16_t types[TYPES] = {1, 28, 2, 43};
+static const uint16_t types[TYPES] = {1, 16, 2, 43};
 
 enum state { GONE, WAITING, ANSWERED };
 
@@ -324,12 +324,18 @@ static bool model_refreshed(const char *name, int type, struct verdict *v)
 	return false;
 }
 
+static bool leads_to_address(uint16_t type)
+{
+	return type != 16; /* TXT, of the types here */
+}
+
 /* The names of servers and what leads to them, and what the cache gave just now. */
-static bool stands_amid_others(const struct learned *l, bool beneath)
+static bool stands_amid_others(const struct learned *l, uint16_t type, bool beneath)
 {
 	const struct client *c = &m.client[l->owner];
 
-	return l->server || (!beneath && !c->settled && m.elapsed - c->last < ATTRIB_REFRESH_MS);
+	return (l->server && leads_to_address(type)) ||
+	       (!beneath && !c->settled && m.elapsed - c->last < ATTRIB_REFRESH_MS);
 }
 
 static bool somebody_unexplained(void)
@@ -351,7 +357,7 @@ static bool model_asked(const char *name, bool beneath, struct verdict *v)
 }
 
 /* By what was learned. Perhaps: not all are looked at. */
-static bool model_named(const char *name, bool beneath, struct verdict *v)
+static bool model_named(const char *name, uint16_t type, bool beneath, struct verdict *v)
 {
 	bool found = false;
 
@@ -361,7 +367,7 @@ static bool model_named(const char *name, bool beneath, struct verdict *v)
 
 		if (m.client[l->owner].state == ANSWERED &&
 		    (beneath ? is_beneath(has, name) : same(has, name)) &&
-		    (!somebody_unexplained() || stands_amid_others(l, beneath)))
+		    (!somebody_unexplained() || stands_amid_others(l, type, beneath)))
 			found = allow(v, ATTRIB_ANSWERED, l->owner);
 	}
 	return found && !LET_LEARNED_PAST;
@@ -430,10 +436,10 @@ static int served_before(const char *name, unsigned before)
 	return zone;
 }
 
-static bool model_past_zone(const char *zone, struct verdict *v)
+static bool model_past_zone(const char *zone, uint16_t type, struct verdict *v)
 {
 	for (int beneath = 1; beneath >= 0; beneath--) {
-		if (model_asked(zone, beneath, v) || model_named(zone, beneath, v))
+		if (model_asked(zone, beneath, v) || model_named(zone, type, beneath, v))
 			return true;
 	}
 	return false;
@@ -450,15 +456,18 @@ static bool model_at_zone(const char *zone, struct verdict *v)
 }
 
 /* Zone by zone, the newest first. */
-static bool model_served(const char *name, bool past, const struct turn *t, struct verdict *v)
+static bool model_served(const char *name, uint16_t type, bool past, const struct turn *t,
+			 struct verdict *v)
 {
 	int zone;
 
+	if (!leads_to_address(type))
+		return false;
 	for (unsigned before = UINT_MAX; (zone = served_before(name, before)) >= 0;) {
 		before = served_when(name, zone);
 		if (same(names[zone], "."))
 			continue;
-		if (past ? model_past_zone(names[zone], v)
+		if (past ? model_past_zone(names[zone], type, v)
 			 : model_beneath(names[zone], t, v) || model_at_zone(names[zone], v) ||
 				    model_learned(names[zone], true, ATTRIB_ANCESTOR, v))
 			return true;
@@ -532,14 +541,14 @@ static void model_late_repeat(int socket, int id, int name, uint16_t type, struc
 	}
 }
 
-static bool model_past(const char *asked, const struct turn *t, struct verdict *v)
+static bool model_past(const char *asked, uint16_t type, const struct turn *t, struct verdict *v)
 {
 	for (int beneath = 0; beneath < 2; beneath++) {
 		if ((!somebody_unexplained() && model_asked(asked, beneath, v)) ||
-		    model_named(asked, beneath, v))
+		    model_named(asked, type, beneath, v))
 			return true;
 	}
-	return model_served(asked, true, t, v);
+	return model_served(asked, type, true, t, v);
 }
 
 static void model_decide(int socket, int id, int name, uint16_t type, const struct turn *t,
@@ -552,11 +561,11 @@ static void model_decide(int socket, int id, int name, uint16_t type, const stru
 	    (asked != whole && model_exact(whole, type, t, v)) || model_exact(asked, type, t, v) ||
 	    model_exact(asked, -1, t, v) || model_learned(asked, false, ATTRIB_LEARNED, v) ||
 	    model_beneath(asked, t, v) || model_learned(asked, true, ATTRIB_ANCESTOR, v) ||
-	    model_served(asked, false, t, v))
+	    model_served(asked, type, false, t, v))
 		return;
 	model_fellows(asked, v);
 	model_late_repeat(socket, id, name, type, v);
-	v->none = !(model_refreshed(asked, type, v) || model_past(asked, t, v) ||
+	v->none = !(model_refreshed(asked, type, v) || model_past(asked, type, t, v) ||
 		    model_turn(whole, type, t, v));
 }
 

@@ -36,7 +36,8 @@
  *
  * Structure. All work on a name happens in the shard of its last two labels, where everything beneath them lies
  * together. What lies beneath a top-level domain is in any shard: who asks for that looks at each. So an event takes one
- * lock; a decision on a top-level domain, or on what no name says, takes a few; never nested. In a shard,
+ * lock, or two in turn; a decision on what no name says takes a few more, and one on a top-level domain each shard's, a few
+ * times; never nested. In a shard,
  * each client query hangs in the lists of a few nodes (question, name, each ancestor), and a list's head or tail is
  * the decision: no event's cost depends on how many clients or names wait.
  */
@@ -245,8 +246,8 @@ void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_messa
 			  const struct attrib_owner *who);
 
 /**
- * Might this client wait for an answer with this ID in the table? False: certainly not. Cheap, and asked for each
- * answer of a query that never got into the table: a client that asked again has perhaps its first query there.
+ * Might this client wait for an answer with this ID in the table? False: certainly not. Cheap, and asked for each answer,
+ * also one that has found its query: a client that asked again has perhaps another one there.
  *
  * @param who  as for attrib_client_answer
  */

@@ -26,8 +26,11 @@ struct choice {
 	const struct attrib_turn *turn;
 	unsigned from; /* labels left away in front */
 	bool wary;     /* somebody waits for whom nothing has left yet */
+	bool past;     /* who has had its answer counts by what it asked */
 	struct attrib_decision *decision;
-	uint32_t order; /* the chosen entry's */
+	/* of what was chosen beneath a name */
+	unsigned rank;
+	uint32_t order;
 };
 
 static uint64_t asked_name(const struct choice *c)
@@ -188,29 +191,14 @@ static bool choose_answered(struct choice *c, uint32_t node)
 
 /* ---- beneath a name ---- */
 
-/* One choice among those who hang beneath a name, in the shard that is locked. */
-typedef bool choose_fn(struct choice *c, uint32_t beneath);
+/* Chooses among those who hang beneath a name, in the shard that is locked. */
+typedef bool choose_fn(struct choice *c, uint64_t name);
 
-static bool own_beneath(struct choice *c, uint32_t beneath)
+static bool ranked(struct choice *c, unsigned rank, bool chosen)
 {
-	uint32_t own = own_link(c, beneath);
-
-	return own && c->s->links[own].list <= LIST_CHARGED && choose_link(c, own, ATTRIB_ANCESTOR);
-}
-
-static bool newest_beneath(struct choice *c, uint32_t beneath)
-{
-	return choose_link(c, c->s->nodes[beneath].list[LIST_FRESH].newest, ATTRIB_ANCESTOR);
-}
-
-static bool learned_beneath(struct choice *c, uint32_t beneath)
-{
-	return choose_learned(c, beneath, ATTRIB_ANCESTOR);
-}
-
-static bool learned_before_beneath(struct choice *c, uint32_t beneath)
-{
-	return choose_learned_before(c, beneath, true);
+	if (chosen)
+		c->rank = rank;
+	return chosen;
 }
 
 static uint32_t node_beneath(const struct choice *c, uint64_t name)
@@ -218,19 +206,44 @@ static uint32_t node_beneath(const struct choice *c, uint64_t name)
 	return shard_node(c->s, node_hash(name, NODE_BENEATH));
 }
 
-/* Beneath a top-level domain: the newest of what each shard would choose. No lock is held. */
+/* Who waits. */
+static bool choose_beneath(struct choice *c, uint64_t name)
+{
+	uint32_t node = node_beneath(c, name), own = node ? own_link(c, node) : 0;
+
+	if (!node)
+		return false;
+	if (c->s->links[own].list > LIST_CHARGED)
+		own = 0;
+	return ranked(c, 2, choose_link(c, own, ATTRIB_ANCESTOR)) ||
+	       ranked(c, 1,
+		      choose_link(c, c->s->nodes[node].list[LIST_FRESH].newest, ATTRIB_ANCESTOR)) ||
+	       ranked(c, 0, choose_learned(c, node, ATTRIB_ANCESTOR));
+}
+
+/* Who has had its answer. */
+static bool choose_past_beneath(struct choice *c, uint64_t name)
+{
+	uint32_t node = node_beneath(c, name);
+
+	return ranked(c, 1, c->past && choose_answered(c, node)) ||
+	       ranked(c, 0, choose_learned_before(c, node, true));
+}
+
+/* Beneath a top-level domain: the best of what each shard would choose, and of several the newest. No lock is held. */
 static bool choose_in_all(struct choice *c, uint64_t name, choose_fn *choose)
 {
 	struct attrib_decision best;
+	unsigned rank = 0;
 	uint32_t order = 0;
 	bool found = false;
 
 	for (unsigned n = 0; n < SHARDS; n++) {
 		c->s = enter(c->a, n, c->now);
-		uint32_t beneath = node_beneath(c, name);
-
-		if (beneath && choose(c, beneath) && (!found || (int32_t)(c->order - order) > 0)) {
+		if (choose(c, name) && (!found || c->rank > rank ||
+					(c->rank == rank && (int32_t)(c->order - order) > 0))) {
 			found = true;
+			rank = c->rank;
 			order = c->order;
 			best = *c->decision;
 		}
@@ -241,10 +254,16 @@ static bool choose_in_all(struct choice *c, uint64_t name, choose_fn *choose)
 	return found;
 }
 
-/* Is it a top-level domain that is asked for? */
+/* Is it a top-level domain that is asked for? Then what lies beneath it is spread over all shards. */
 static bool is_spread(const struct choice *c)
 {
 	return c->query->name.labels - c->from == 1;
+}
+
+/* Does it lie in the shard of the name itself? (Everything lies beneath the root: that says nothing.) */
+static bool has_seat(const struct choice *c)
+{
+	return c->query->name.labels && !is_spread(c);
 }
 
 /* ---- by the names themselves ---- */
@@ -255,23 +274,9 @@ static bool choose_waiting(struct choice *c)
 	uint64_t hash = asked_name(c);
 	uint32_t named = shard_node(c->s, node_hash(hash, NODE_NAME));
 
-	if (choose_question(c, hash) || (named && choose_name(c, named)) ||
-	    (named && choose_learned(c, named, ATTRIB_LEARNED)))
-		return true;
-	uint32_t beneath = !is_spread(c) && c->query->name.labels ? node_beneath(c, hash) : 0;
-
-	return beneath && (own_beneath(c, beneath) || newest_beneath(c, beneath) ||
-			   learned_beneath(c, beneath));
-}
-
-/* The same beneath a top-level domain. */
-static bool choose_waiting_spread(struct choice *c)
-{
-	uint64_t hash = asked_name(c);
-
-	return is_spread(c) &&
-	       (choose_in_all(c, hash, own_beneath) || choose_in_all(c, hash, newest_beneath) ||
-		choose_in_all(c, hash, learned_beneath));
+	return choose_question(c, hash) || (named && choose_name(c, named)) ||
+	       (named && choose_learned(c, named, ATTRIB_LEARNED)) ||
+	       (has_seat(c) && choose_beneath(c, hash));
 }
 
 /* The same question, of who was answered just now, when upstream has not had the last word on it since. */
@@ -294,20 +299,10 @@ static bool choose_past(struct choice *c)
 	uint64_t hash = asked_name(c);
 	uint32_t named = shard_node(c->s, node_hash(hash, NODE_NAME));
 
-	if (choose_refreshed(c) || (!c->wary && choose_answered(c, named)) ||
-	    choose_learned_before(c, named, false))
-		return true;
-	uint32_t beneath = !is_spread(c) && c->query->name.labels ? node_beneath(c, hash) : 0;
-
-	return (!c->wary && choose_answered(c, beneath)) || learned_before_beneath(c, beneath);
-}
-
-static bool choose_past_spread(struct choice *c)
-{
-	uint64_t hash = asked_name(c);
-
-	return is_spread(c) && ((!c->wary && choose_in_all(c, hash, choose_answered)) ||
-				choose_in_all(c, hash, learned_before_beneath));
+	c->past = !c->wary;
+	return choose_refreshed(c) || (c->past && choose_answered(c, named)) ||
+	       choose_learned_before(c, named, false) ||
+	       (has_seat(c) && choose_past_beneath(c, hash));
 }
 
 /* ---- name servers ---- */
@@ -327,27 +322,16 @@ static bool choose_apex(struct choice *c, uint64_t zone, bool past)
 /* Who waits, or waited, beneath a zone or for its name. No lock is held. */
 static bool choose_in_zone(struct choice *c, const struct served_zone *zone, bool past)
 {
-	c->s = enter(c->a, zone->shard, c->now);
-	uint32_t beneath = node_beneath(c, zone->zone);
-	bool found = past ? choose_answered(c, beneath) || learned_before_beneath(c, beneath)
-			  : own_beneath(c, beneath) || newest_beneath(c, beneath);
+	choose_fn *choose = past ? choose_past_beneath : choose_beneath;
+	bool spread = zone->shard == SHARDS;
 
-	found = found || choose_apex(c, zone->zone, past) || (!past && learned_beneath(c, beneath));
+	if (spread && choose_in_all(c, zone->zone, choose))
+		return true;
+	c->s = enter(c->a, spread ? shard_index(zone->zone) : zone->shard, c->now);
+	bool found = (!spread && choose(c, zone->zone)) || choose_apex(c, zone->zone, past);
+
 	shard_unlock(c->s);
 	return found;
-}
-
-static bool choose_in_tld(struct choice *c, uint64_t zone, bool past)
-{
-	if (past ? choose_in_all(c, zone, choose_answered) ||
-			    choose_in_all(c, zone, learned_before_beneath)
-		 : choose_in_all(c, zone, own_beneath) || choose_in_all(c, zone, newest_beneath))
-		return true;
-	c->s = enter(c->a, shard_index(zone), c->now);
-	bool found = choose_apex(c, zone, past);
-
-	shard_unlock(c->s);
-	return found || (!past && choose_in_all(c, zone, learned_beneath));
 }
 
 /* Is it a name server's address, or on the way to one: who waits beneath a zone that it serves? No lock is held. */
@@ -356,14 +340,14 @@ static bool choose_served(struct choice *c, bool past)
 	struct served_zone zones[SERVERS_ZONES];
 	bool found = false;
 
+	c->past = true;
 	if (!leads_to_address(c->query->qtype) ||
 	    !servers_find(&c->a->servers, asked_name(c), zones))
 		return false;
 	for (int i = 0; !found && i < SERVERS_ZONES && zones[i].zone; i++) {
 		if (zones[i].zone == DNS_ROOT_HASH)
 			continue;
-		found = zones[i].shard < SHARDS ? choose_in_zone(c, &zones[i], past)
-						: choose_in_tld(c, zones[i].zone, past);
+		found = choose_in_zone(c, &zones[i], past);
 	}
 	return found;
 }
@@ -488,13 +472,14 @@ static void choose_root_key(struct choice *c)
 	}
 }
 
-/* Those of who learned the name, or one beneath it, who have had their answer; n of them are there. */
+/* Those of who learned the name, or one beneath it, who have had their answer: so many at most. */
 static unsigned list_learners(const struct choice *c, uint32_t node, struct attrib_owner *out,
-			      unsigned n)
+			      unsigned most)
 {
 	uint32_t i = c->s->nodes[node].list[LIST_LEARNED_BEFORE].newest;
+	unsigned n = 0;
 
-	for (; i && n < FELLOW_SCAN; i = c->s->links[i].older)
+	for (; i && n < most; i = c->s->links[i].older)
 		out[n++] = c->s->entries[c->s->links[i].entry].owner;
 	return n;
 }
@@ -516,27 +501,37 @@ static bool choose_fellow_of(struct choice *c, const struct attrib_owner *learne
 	return found;
 }
 
+/* Of a top-level domain's, one of each shard. */
+static unsigned list_learners_in_all(struct choice *c, struct attrib_owner out[SHARDS])
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < SHARDS; i++) {
+		c->s = enter(c->a, i, c->now);
+		n += list_learners(c, node_beneath(c, asked_name(c)), out + n, 1);
+		shard_unlock(c->s);
+	}
+	return n;
+}
+
 static bool choose_fellow(struct choice *c, unsigned seat)
 {
-	struct attrib_owner named[FELLOW_SCAN], beneath[FELLOW_SCAN];
+	struct attrib_owner named[FELLOW_SCAN], beneath[SHARDS];
 	uint64_t hash = asked_name(c);
 	unsigned n, m = 0;
 
 	c->s = enter(c->a, seat, c->now);
-	n = list_learners(c, shard_node(c->s, node_hash(hash, NODE_NAME)), named, 0);
-	if (c->query->name.labels)
-		m = list_learners(c, node_beneath(c, hash), beneath, 0);
+	n = list_learners(c, shard_node(c->s, node_hash(hash, NODE_NAME)), named, FELLOW_SCAN);
+	if (has_seat(c))
+		m = list_learners(c, node_beneath(c, hash), beneath, FELLOW_SCAN);
 	shard_unlock(c->s);
-	for (unsigned other = 0; is_spread(c) && other < SHARDS; other++) {
-		if (other == seat)
-			continue;
-		c->s = enter(c->a, other, c->now);
-		m = list_learners(c, node_beneath(c, hash), beneath, m);
-		shard_unlock(c->s);
-	}
+	if (is_spread(c))
+		m = list_learners_in_all(c, beneath);
 	return choose_fellow_of(c, named, n, ATTRIB_LEARNED) ||
 	       choose_fellow_of(c, beneath, m, ATTRIB_ANCESTOR);
 }
+
+_Static_assert((int)FELLOW_SCAN <= (int)SHARDS, "room for either");
 
 /* Nobody is known to wait for it. */
 static void choose_afterwards(struct choice *c, unsigned whole, unsigned seat)
@@ -550,7 +545,8 @@ static void choose_afterwards(struct choice *c, unsigned whole, unsigned seat)
 	}
 	found = found || choose_past(c);
 	shard_unlock(c->s);
-	if (!found && !choose_past_spread(c))
+	found = found || (is_spread(c) && choose_in_all(c, asked_name(c), choose_past_beneath));
+	if (!found)
 		choose_served(c, true);
 }
 
@@ -578,7 +574,7 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 	}
 	found = found || choose_waiting(&c);
 	shard_unlock(c.s);
-	found = found || choose_waiting_spread(&c);
+	found = found || (is_spread(&c) && choose_in_all(&c, asked_name(&c), choose_beneath));
 	if (!found && !choose_served(&c, false) && !choose_fellow(&c, seat))
 		choose_afterwards(&c, whole, seat);
 	if (decision->evidence == ATTRIB_NONE)

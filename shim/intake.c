@@ -253,15 +253,16 @@ struct intake_found intake_answer(struct intake *in, const uint8_t *msg, size_t 
 		struct intake_slot *slot = &in->slot[*at - 1];
 		bool entered = state_of(slot) == INTAKE_ENTERED;
 
-		if (!is_answer_to(slot, msg, have, who) ||
-		    (!entered && !claim(slot, INTAKE_PENDING, INTAKE_ANSWERED))) {
+		if (!is_answer_to(slot, msg, have, who)) {
 			at = &slot->next;
 			continue;
 		}
-		if (!entered)
-			found.pending = true;
-		else if (!found.entered.index)
+		if (entered && !found.entered.index)
 			found.entered = slot->who.ref;
+		else if (!entered && claim(slot, INTAKE_PENDING, INTAKE_ANSWERED))
+			found.pending = true;
+		else if (!entered)
+			found.moving = true;
 		*at = slot->next;
 		slot->chained = false;
 	}

@@ -78,6 +78,7 @@ uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const u
 struct intake_found {
 	struct attrib_ref entered; /* where the newest of them lies that have gone into the table */
 	bool pending;		   /* it was still in here */
+	bool moving;		   /* another thread is moving one of them there just now */
 };
 
 /**

@@ -175,7 +175,8 @@ void rx_datagram(int fd, struct fd_state *st, uint32_t gen, const uint8_t *data,
 		 const struct sockaddr *name, socklen_t named)
 {
 	static const struct cmsg_told nothing;
-	struct thread *t = n >= DNS_HEADER_LEN && fd_gen(st) == gen ? thread_enter() : NULL;
+	bool same = fd_gen(st) == gen && (fd_flags(st) & FD_KIND) == FD_UDP;
+	struct thread *t = n >= DNS_HEADER_LEN && same ? thread_enter() : NULL;
 	int saved = errno;
 
 	if (!t)

@@ -399,6 +399,11 @@ bool shard_fits_past(struct shard *s)
 	       !is_full(&s->node_pool, SHARD_ANCESTORS_MAX + 2);
 }
 
+static uint32_t next_order(struct shard *s)
+{
+	return atomic_fetch_add_explicit(&s->tally->order, 1, memory_order_relaxed);
+}
+
 uint32_t shard_make(struct shard *s, uint32_t now, enum class class)
 {
 	make_room(s, class);
@@ -411,7 +416,7 @@ uint32_t shard_make(struct shard *s, uint32_t now, enum class class)
 	struct entry *e = &s->entries[i];
 
 	e->stamp = now;
-	e->order = atomic_fetch_add_explicit(&s->tally->entered, 1, memory_order_relaxed);
+	e->order = next_order(s);
 	e->links = 0;
 	e->key.hash = 0;
 	e->unexplained = e->fed = e->server = false;
@@ -467,6 +472,7 @@ void shard_answered(struct shard *s, uint32_t i, uint32_t now, uint32_t state)
 	}
 	shard_waits(s, e, false);
 	e->stamp = now;
+	e->order = next_order(s);
 	holders_remove(&s->holders, i);
 	age_remove(s, i);
 	age_append(s, i, CLASS_ANSWERED);

@@ -47,7 +47,7 @@ struct entry {
 	struct bucketed key;
 	_Atomic uint32_t tag;  /* generation * TAG_STATES + state */
 	uint32_t stamp;	       /* when it was entered, or answered, ms */
-	uint32_t order;	       /* counts all that were entered, in whatever shard */
+	uint32_t order;	       /* counts what was entered or answered, in whatever shard */
 	uint32_t older, newer; /* in the list of its class */
 	uint32_t links;	       /* first of them */
 	uint8_t class;
@@ -94,7 +94,7 @@ struct pool {
 
 /* Of all shards together. Needs no lock. */
 struct tally {
-	_Atomic uint32_t entered; /* entries ever made */
+	_Atomic uint32_t order; /* counts entries that came, and clients that were answered */
 	/* entries that went before their time; of them, clients that waited */
 	_Atomic uint64_t evicted, lost;
 	/* client queries that wait, and in the upper half those of them that are unexplained */
@@ -186,7 +186,7 @@ void shard_list_remove(struct shard *s, uint32_t link);
 /** Puts it where its age says, as far as a few steps from the end lead there. */
 void shard_list_insert(struct shard *s, uint32_t link, enum list list);
 
-/** A client's own entry begins to wait, or waits no longer. */
+/** A client's query begins to wait, or waits no longer. */
 void shard_waits(struct shard *s, struct entry *e, bool begins);
 
 /** The node of that hash; 0: there is none. */

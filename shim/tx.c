@@ -180,7 +180,7 @@ void tx_query_left(int fd, struct fd_state *st, const struct msghdr *app,
  * be set aside behind its send for a while. One that cannot leave is there all the same: nothing more is asked for it.
  */
 
-/* Its query was received by another thread, or is in the table already. */
+/* Its query was received by another thread, or has left its slot; or it may wait in the table by another one. */
 static void answered_elsewhere(const struct attrib_owner *who, const uint8_t *msg, size_t have)
 {
 	struct dns_message answer;
@@ -197,10 +197,13 @@ void tx_answered(struct thread *t, const struct attrib_owner *who, const uint8_t
 
 	if (t->intake)
 		found = intake_answer(t->intake, msg, have, who);
-	bool settled = found.pending;
+	bool settled = found.pending && !found.moving;
 
-	if (found.entered.index)
+	if (found.entered.index) {
+		intakes_empty(
+			shim.attrib); /* what it asked again, of other threads too, joins it there */
 		settled |= attrib_answered(shim.attrib, thread_now_ms(), found.entered);
+	}
 	/* it may have asked before, in another thread, and wait in the table */
 	if (!settled || attrib_may_await(shim.attrib, (uint16_t)(msg[0] << 8 | msg[1]), who))
 		answered_elsewhere(who, msg, have);

@@ -133,6 +133,26 @@ static int send_undecided(int fd, struct mmsghdr *one, int flags)
 	return n > 0 ? 1 : -1;
 }
 
+/* Nothing but answers, and all as the program made them. */
+static bool are_plain_answers(const struct fd_state *st, const struct mmsghdr *vec, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (!tx_is_plain_answer(st, &vec[i].msg_hdr))
+			return false;
+	return true;
+}
+
+static bool answers_leave(int fd, const struct mmsghdr *vec, unsigned n)
+{
+	struct fd_state *st = thread_may_enter() ? sock_known(fd) : NULL;
+
+	if (!st || (fd_flags(st) & FD_KIND) != FD_UDP || !are_plain_answers(st, vec, n))
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		tx_answer_leaves(fd, st, &vec[i].msg_hdr);
+	return true;
+}
+
 /* Up to BATCH_MAX messages; perhaps fewer leave than could: the caller goes on. */
 static int send_some(int fd, struct mmsghdr *vec, unsigned n, int flags)
 {
@@ -168,26 +188,6 @@ static int send_some(int fd, struct mmsghdr *vec, unsigned n, int flags)
 	return sent;
 }
 
-/* Nothing but answers, and all as the program made them. */
-static bool are_plain_answers(const struct fd_state *st, const struct mmsghdr *vec, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		if (!tx_is_plain_answer(st, &vec[i].msg_hdr))
-			return false;
-	return true;
-}
-
-static bool answers_leave(int fd, const struct mmsghdr *vec, unsigned n)
-{
-	struct fd_state *st = thread_may_enter() ? sock_known(fd) : NULL;
-
-	if (!st || (fd_flags(st) & FD_KIND) != FD_UDP || !are_plain_answers(st, vec, n))
-		return false;
-	for (unsigned i = 0; i < n; i++)
-		tx_answer_leaves(fd, st, &vec[i].msg_hdr);
-	return true;
-}
-
 int tx_sendmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags)
 {
 	unsigned done = 0;
@@ -196,14 +196,13 @@ int tx_sendmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags)
 		return REAL(sendmmsg)(fd, vec, vlen, flags);
 	if (vlen > BATCH_LARGEST)
 		vlen = BATCH_LARGEST;
-	if (answers_leave(fd, vec, vlen))
-		return REAL(sendmmsg)(fd, vec, vlen, flags);
 	int saved = errno, sent = 0;
 
 	while (done < vlen) {
 		unsigned n = vlen - done < BATCH_MAX ? vlen - done : BATCH_MAX;
 
-		sent = send_some(fd, vec + done, n, flags);
+		sent = answers_leave(fd, vec + done, n) ? REAL(sendmmsg)(fd, vec + done, n, flags)
+							: send_some(fd, vec + done, n, flags);
 		if (sent <= 0)
 			break;
 		done += (unsigned)sent;

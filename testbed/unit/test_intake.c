@@ -390,6 +390,25 @@ static void answered_twice_out_of_the_table(void **state)
 	assert_int_equal(in_table(), 0);
 }
 
+/* One that another thread is just moving into the table is neither here nor there: the table must be told. */
+static void answered_while_moving(void **state)
+{
+	struct attrib_owner o = client(1);
+	struct intake_found found;
+	struct wire w;
+
+	(void)state;
+	query(1, 10, "printer");
+	intake_empty(&intake, a);
+	query(1, 10, "printer");
+	atomic_store(&intake.slot[2].state, INTAKE_MOVING);
+	wire_message(&w, 10, WIRE_QR, "printer", 1);
+	found = intake_answer(&intake, w.bytes, w.len, &o);
+	assert_true(found.moving);
+	assert_false(found.pending);
+	assert_int_not_equal(found.entered.index, 0);
+}
+
 /* A cached answer is refreshed: whoever had it last caused that, and not who had one before from upstream. */
 static void recalled_once_answered(void **state)
 {
@@ -554,27 +573,17 @@ static void recalled_by_others(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(answered_never_enters),
-		TEST(waiting_enters_in_order),
-		TEST(answers_of_others_take_nothing),
-		TEST(answer_in_other_case),
-		TEST(asked_twice_answered_once),
-		TEST(told_apart_by_socket),
-		TEST(overflows_into_the_table),
-		TEST(gaps),
-		TEST(owner_once_in_the_table),
-		TEST(sequence_turns_over),
-		TEST(sequence_turns_over_full),
-		TEST(longest_question),
-		TEST(asked_again_while_in_the_table),
-		TEST(answered_twice_out_of_the_table),
-		TEST(recalled_once_answered),
-		TEST(recalled_no_more_when_old),
-		TEST(recalled_while_it_waits_again),
-		TEST(recalled_as_they_are_answered),
-		TEST(recalled_by_others),
-		TEST(recalled_into_a_full_table),
-		TEST(emptied_by_others),
+		TEST(answered_never_enters),	      TEST(waiting_enters_in_order),
+		TEST(answers_of_others_take_nothing), TEST(answer_in_other_case),
+		TEST(asked_twice_answered_once),      TEST(told_apart_by_socket),
+		TEST(overflows_into_the_table),	      TEST(gaps),
+		TEST(owner_once_in_the_table),	      TEST(sequence_turns_over),
+		TEST(sequence_turns_over_full),	      TEST(longest_question),
+		TEST(asked_again_while_in_the_table), TEST(answered_twice_out_of_the_table),
+		TEST(answered_while_moving),	      TEST(recalled_once_answered),
+		TEST(recalled_no_more_when_old),      TEST(recalled_while_it_waits_again),
+		TEST(recalled_as_they_are_answered),  TEST(recalled_by_others),
+		TEST(recalled_into_a_full_table),     TEST(emptied_by_others),
 	};
 
 	return cmocka_run_group_tests_name("intake", tests, NULL, NULL);

@@ -51,8 +51,8 @@ endif
 
 # The pure core: no socket, no clock, no allocation. It links alone into the unit tests.
 PURE = aliases attrib choose cmsg config dns holders intake servers shard stream
-SHELL_SIDE = caps $(CONNTRACK) decide fdtab file init intakes log mark real route rx rx_batch sent sock source stats stats_file \
-	     thread tls tls_pending trace trace_out tx tx_batch tx_stream \
+SHELL_SIDE = caps $(CONNTRACK) decide fdtab file init intakes log mark pages real route rx rx_batch sent sock source stats \
+	     stats_file thread tls tls_pending trace trace_out tx tx_batch tx_stream \
 	     wrap_descriptor wrap_option wrap_privilege wrap_receive wrap_send wrap_syscall wrap_tls wrap_wait withhold
 OBJECTS = $(PURE:%=build/shim/%.o) $(SHELL_SIDE:%=build/shim/%.o)
 
@@ -144,8 +144,8 @@ programs: $(PROGRAMS:%=build/programs/%) $(BESIDES:%=build/programs/%.so) build/
 build/bench/%: testbed/bench/%.c | build/bench
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -MMD -MP -o $@ $< -pthread
 
-build/bench/core: testbed/bench/core.c $(PURE_SOURCES) | build/bench
-	$(CC) $(STANDARD) $(WARNINGS) -O2 -g -MMD -MP -Ishim -o $@ $< $(PURE_SOURCES) -pthread
+build/bench/core: testbed/bench/core.c $(PURE_SOURCES) shim/pages.c | build/bench
+	$(CC) $(STANDARD) $(WARNINGS) -O2 -g -MMD -MP -Ishim -o $@ $< $(PURE_SOURCES) shim/pages.c -pthread
 
 # By the library's name: the benchmark takes it for one.
 build/bench/floor/libconnmarkshim.so: testbed/bench/floor.c

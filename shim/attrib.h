@@ -54,6 +54,7 @@
 enum {
 	ATTRIB_CAPACITY_MIN = 1024,
 	ATTRIB_CAPACITY_DEFAULT = 8192,
+	ATTRIB_CAPACITY_LARGE = 131072, /* from here on, better in huge pages */
 	ATTRIB_CAPACITY_MAX = 1048576,
 
 	ATTRIB_WAIT_MS = 30000,	  /* a client that has no answer by then has given up */

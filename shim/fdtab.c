@@ -2,6 +2,7 @@
 #include "fdtab.h"
 
 #include "log.h"
+#include "pages.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -26,21 +27,13 @@ static pthread_mutex_t locks[LOCKS] = {[0 ... LOCKS - 1] = PTHREAD_MUTEX_INITIAL
 static _Atomic uint64_t held_taken[HELD_SLOTS / 64];
 static _Atomic(uint8_t *) held_pool;
 
-static void *map(size_t bytes)
-{
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
 static uint8_t *pool_get(void)
 {
 	uint8_t *pool = atomic_load(&held_pool), *none = NULL;
 
 	if (pool)
 		return pool;
-	pool = map((size_t)HELD_SLOTS * STREAM_HELD_MAX);
+	pool = pages_map((size_t)HELD_SLOTS * STREAM_HELD_MAX, false);
 	if (pool && !atomic_compare_exchange_strong(&held_pool, &none, pool)) {
 		munmap(pool, (size_t)HELD_SLOTS * STREAM_HELD_MAX);
 		pool = none;
@@ -80,7 +73,7 @@ const struct stream_store fd_store = {held_take, held_give};
 
 static struct fd_state *page_make(unsigned page)
 {
-	struct fd_state *fresh = map(FD_PAGE_SIZE * sizeof(*fresh)), *none = NULL;
+	struct fd_state *fresh = pages_map(FD_PAGE_SIZE * sizeof(*fresh), false), *none = NULL;
 
 	if (!fresh)
 		log_cause(LOG_descriptors_failed, errno);

@@ -4,6 +4,7 @@
 #include "conntrack.h"
 #include "fdtab.h"
 #include "log.h"
+#include "pages.h"
 #include "real.h"
 #include "source.h"
 #include "thread.h"
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -98,11 +98,10 @@ static bool can_serve(const struct config *c, uint32_t kernel)
 
 static struct attrib *make_table(unsigned capacity)
 {
-	void *memory = mmap(NULL, attrib_size(capacity), PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *memory = pages_map(attrib_size(capacity), capacity >= ATTRIB_CAPACITY_LARGE);
 	struct sip_key key;
 
-	if (memory == MAP_FAILED)
+	if (!memory)
 		return NULL;
 	if (getrandom(&key, sizeof(key), GRND_NONBLOCK) != (ssize_t)sizeof(key))
 		memcpy(&key, (const void *)getauxval(AT_RANDOM),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "intakes.h"
 
+#include "pages.h"
+
 #include <string.h>
-#include <sys/mman.h>
 
 enum {
 	INTAKES_MAX = 4096
@@ -14,12 +15,10 @@ static _Atomic unsigned highest; /* no intake lies beyond */
 
 static struct intake *make(void)
 {
-	struct intake *in =
-		mmap(NULL, sizeof(*in), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct intake *in = pages_map(sizeof(*in), false);
 
-	if (in == MAP_FAILED)
-		return NULL;
-	intake_init(in);
+	if (in)
+		intake_init(in);
 	return in;
 }
 

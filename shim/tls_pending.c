@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tls_pending.h"
 
+#include "pages.h"
 #include "sent.h"
 
 #include <string.h>
@@ -55,10 +56,9 @@ static _Thread_local struct list *list __attribute__((tls_model("initial-exec"))
 
 static struct list *make_list(void)
 {
-	void *made = mmap(NULL, sizeof(*list), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			  -1, 0);
+	void *made = pages_map(sizeof(*list), false);
 
-	if (made == MAP_FAILED)
+	if (!made)
 		return NULL;
 	list = made;
 	thread_wants_end();

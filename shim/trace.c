@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "trace.h"
 
+#include "pages.h"
 #include "sock.h"
 #include "thread.h"
 #include "trace_out.h"
@@ -11,7 +12,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 enum {
@@ -42,10 +42,7 @@ void trace_init(void)
 {
 	if (!trace_out_init())
 		return;
-	void *memory = mmap(NULL, CLIENTS_MAX * sizeof(struct question), PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	questions = memory == MAP_FAILED ? NULL : memory;
+	questions = pages_map(CLIENTS_MAX * sizeof(struct question), false);
 	trace_on = true;
 }
 

@@ -132,3 +132,22 @@ instructions() {
 	assert_line --regexp '^asking conntrack \(netlink\) +0 +[1-9][0-9]+ +0$'
 	assert_line --regexp '^the program +[1-9][0-9]+ +[1-9][0-9]+ +[1-9][0-9]+$'
 }
+
+# large_mappings CAPACITY: the flags (proc(5), smaps) of what has room for a table of that capacity, or more
+large_mappings() {
+	LC_ALL=C CONNMARK_TABLE=$1 LD_PRELOAD=$SHIM cat /proc/self/smaps |
+		awk -v least="$(($1 * 9))" '/^Size:/ { size = $2 } /^VmFlags:/ && size > least { print }'
+}
+
+# Where the system's choice is "always", each byte that is touched of other memory occupies 2 MiB.
+@test "the table lies in small pages, and a large one in huge pages" {
+	[ -e /sys/kernel/mm/transparent_hugepage/enabled ] || skip "this kernel has no transparent huge pages"
+	run large_mappings 8192
+	assert_success
+	assert_equal "${#lines[@]}" 1
+	assert_output --regexp ' nh( |$)'
+	run large_mappings 131072
+	assert_success
+	assert_equal "${#lines[@]}" 1
+	assert_output --regexp ' hg( |$)'
+}

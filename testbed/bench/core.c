@@ -10,6 +10,7 @@
  * line of JSON: nanoseconds an event over all operations, for each of the four too, and what the table let go.
  */
 #include "attrib.h"
+#include "pages.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -18,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 enum {
@@ -214,10 +214,9 @@ static void make_table(void)
 	const struct sip_key key = {.k0 = 0x9c1f2b64d07e35a9,
 				    .k1 = 0x3e85a7f01c6d492b}; /* as random as any */
 	size_t size = attrib_size(run.capacity);
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *memory = pages_map(size, run.capacity >= ATTRIB_CAPACITY_LARGE);
 
-	NEED(memory != MAP_FAILED);
+	NEED(memory);
 	run.table = attrib_init(memory, run.capacity, &key);
 }
 

@@ -135,8 +135,8 @@ instructions() {
 
 # large_mappings CAPACITY: the flags (proc(5), smaps) of what has room for a table of that capacity, or more
 large_mappings() {
-	LC_ALL=C CONNMARK_TABLE=$1 LD_PRELOAD=$SHIM cat /proc/self/smaps |
-		awk -v least="$(($1 * 9))" '/^Size:/ { size = $2 } /^VmFlags:/ && size > least { print }'
+	LC_ALL=C CONNMARK_TABLE=$1 LD_PRELOAD=$SHIM awk -v least="$(($1 * 9))" \
+		'/^Size:/ { size = $2 } /^VmFlags:/ && size > least { print }' /proc/self/smaps
 }
 
 # Where the system's choice is "always", each byte that is touched of other memory occupies 2 MiB.

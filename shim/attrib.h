@@ -21,7 +21,7 @@
  *   ancestor  a client waits beneath it: minimised names, DS and DNSKEY, delegations. Of several: the thread's own,
  *             else the newest
  *   ancestor  also: it is a name server's address (A or AAAA; NS, DS and DNSKEY on the way there), or what leads to one,
- *             and a client waits beneath a zone that it serves
+ *             and a client waits beneath a zone that it serves, or for that zone's name, or is led beneath it
  *   learned   or ancestor, also: it was so named for another who has had its answer, and this client asked the same (each
  *             thread of a resolver may ask for its own clients)
  *   answered  the same question, or what it was learned to lead to, where the client has had its answer just now, and
@@ -36,8 +36,8 @@
  *
  * Structure. All work on a name happens in the shard of its last two labels, where everything beneath them lies
  * together. What lies beneath a top-level domain is in any shard: who asks for that looks at each. So an event takes one
- * lock, or two in turn; a decision on what no name says takes a few more, and one on a top-level domain each shard's, a few
- * times; never nested. In a shard,
+ * lock, or two in turn, and one for each name that it teaches; a decision on what no name says takes a few more, and one on a
+ * top-level domain each shard's, a few times; never nested. In a shard,
  * each client query hangs in the lists of a few nodes (question, name, each ancestor), and a list's head or tail is
  * the decision: no event's cost depends on how many clients or names wait.
  */

@@ -28,7 +28,7 @@ struct choice {
 	bool wary;     /* somebody waits for whom nothing has left yet */
 	bool past;     /* who has had its answer counts by what it asked */
 	struct attrib_decision *decision;
-	/* of what was chosen beneath a name */
+	/* of what was chosen beneath a name: enum rank, and its place among all entries */
 	unsigned rank;
 	uint32_t order;
 };
@@ -194,7 +194,10 @@ static bool choose_answered(struct choice *c, uint32_t node)
 /* Chooses among those who hang beneath a name, in the shard that is locked. */
 typedef bool choose_fn(struct choice *c, uint64_t name);
 
-static bool ranked(struct choice *c, unsigned rank, bool chosen)
+/* How well it stands for the name: to be led beneath it is less than to have asked. */
+enum rank { RANK_LED, RANK_ASKED, RANK_OWN };
+
+static bool ranked(struct choice *c, enum rank rank, bool chosen)
 {
 	if (chosen)
 		c->rank = rank;
@@ -215,10 +218,10 @@ static bool choose_beneath(struct choice *c, uint64_t name)
 		return false;
 	if (c->s->links[own].list > LIST_CHARGED)
 		own = 0;
-	return ranked(c, 2, choose_link(c, own, ATTRIB_ANCESTOR)) ||
-	       ranked(c, 1,
+	return ranked(c, RANK_OWN, choose_link(c, own, ATTRIB_ANCESTOR)) ||
+	       ranked(c, RANK_ASKED,
 		      choose_link(c, c->s->nodes[node].list[LIST_FRESH].newest, ATTRIB_ANCESTOR)) ||
-	       ranked(c, 0, choose_learned(c, node, ATTRIB_ANCESTOR));
+	       ranked(c, RANK_LED, choose_learned(c, node, ATTRIB_ANCESTOR));
 }
 
 /* Who has had its answer. */
@@ -226,8 +229,8 @@ static bool choose_past_beneath(struct choice *c, uint64_t name)
 {
 	uint32_t node = node_beneath(c, name);
 
-	return ranked(c, 1, c->past && choose_answered(c, node)) ||
-	       ranked(c, 0, choose_learned_before(c, node, true));
+	return ranked(c, RANK_ASKED, c->past && choose_answered(c, node)) ||
+	       ranked(c, RANK_LED, choose_learned_before(c, node, true));
 }
 
 /* Beneath a top-level domain: the best of what each shard would choose, and of several the newest. No lock is held. */
@@ -249,9 +252,11 @@ static bool choose_in_all(struct choice *c, uint64_t name, choose_fn *choose)
 		}
 		shard_unlock(c->s);
 	}
-	if (found)
-		*c->decision = best;
-	return found;
+	if (!found)
+		return false;
+	*c->decision = best;
+	c->rank = rank;
+	return true;
 }
 
 /* Is it a top-level domain that is asked for? Then what lies beneath it is spread over all shards. */
@@ -319,17 +324,21 @@ static bool choose_apex(struct choice *c, uint64_t zone, bool past)
 	       choose_link(c, list[LIST_CHARGED].newest, ATTRIB_ANCESTOR);
 }
 
-/* Who waits, or waited, beneath a zone or for its name. No lock is held. */
+/*
+ * Who waits, or waited, beneath a zone or for its name. Who waits for its name comes before who was only led beneath it: a
+ * name that an answer named may never be followed. No lock is held.
+ */
 static bool choose_in_zone(struct choice *c, const struct served_zone *zone, bool past)
 {
 	choose_fn *choose = past ? choose_past_beneath : choose_beneath;
 	bool spread = zone->shard == SHARDS;
+	bool found = spread && choose_in_all(c, zone->zone, choose);
 
-	if (spread && choose_in_all(c, zone->zone, choose))
-		return true;
 	c->s = enter(c->a, spread ? shard_index(zone->zone) : zone->shard, c->now);
-	bool found = (!spread && choose(c, zone->zone)) || choose_apex(c, zone->zone, past);
-
+	if (!spread)
+		found = choose(c, zone->zone);
+	if (!found || (!past && c->rank == RANK_LED))
+		found |= choose_apex(c, zone->zone, past);
 	shard_unlock(c->s);
 	return found;
 }
@@ -472,27 +481,47 @@ static void choose_root_key(struct choice *c)
 	}
 }
 
-/* Those of who learned the name, or one beneath it, who have had their answer: so many at most. */
-static unsigned list_learners(const struct choice *c, uint32_t node, struct attrib_owner *out,
-			      unsigned most)
+/* Who learned a name, and has had the answer. */
+struct learner {
+	struct attrib_owner who;
+	uint32_t order; /* of what was learned, among all entries */
+};
+
+/* The newest FELLOW_SCAN, the newest first; n of them are there already. */
+static unsigned add_learner(struct learner *list, unsigned n, const struct entry *learned)
+{
+	unsigned at = n;
+
+	for (; at && (int32_t)(learned->order - list[at - 1].order) > 0; at--)
+		if (at < FELLOW_SCAN)
+			list[at] = list[at - 1];
+	if (at < FELLOW_SCAN)
+		list[at] = (struct learner){learned->owner, learned->order};
+	return n < FELLOW_SCAN ? n + 1 : n;
+}
+
+/* Those of a node in the shard that is locked. */
+static unsigned add_learners(const struct choice *c, uint32_t node, struct learner *list,
+			     unsigned n)
 {
 	uint32_t i = c->s->nodes[node].list[LIST_LEARNED_BEFORE].newest;
-	unsigned n = 0;
 
-	for (; i && n < most; i = c->s->links[i].older)
-		out[n++] = c->s->entries[c->s->links[i].entry].owner;
+	for (unsigned k = 0; i && k < FELLOW_SCAN; k++, i = c->s->links[i].older)
+		n = add_learner(list, n, &c->s->entries[c->s->links[i].entry]);
 	return n;
 }
 
 /* Does somebody wait who asked the same as one of them? No lock is held. */
-static bool choose_fellow_of(struct choice *c, const struct attrib_owner *learners, unsigned n,
+static bool choose_fellow_of(struct choice *c, const struct learner *learners, unsigned n,
 			     enum attrib_evidence evidence)
 {
 	bool found = false;
 
 	for (unsigned i = 0; !found && i < n; i++) {
-		c->s = enter(c->a, learners[i].ref.shard, c->now);
-		const struct ends *list = c->s->nodes[shard_node(c->s, learners[i].question)].list;
+		const struct attrib_owner *who = &learners[i].who;
+
+		c->s = enter(c->a, who->ref.shard, c->now);
+		const struct ends *list = c->s->nodes[shard_node(c->s, who->question)].list;
 
 		found = choose_link(c, list[LIST_FRESH].oldest, evidence) ||
 			choose_link(c, list[LIST_CHARGED].oldest, evidence);
@@ -501,37 +530,25 @@ static bool choose_fellow_of(struct choice *c, const struct attrib_owner *learne
 	return found;
 }
 
-/* Of a top-level domain's, one of each shard. */
-static unsigned list_learners_in_all(struct choice *c, struct attrib_owner out[SHARDS])
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < SHARDS; i++) {
-		c->s = enter(c->a, i, c->now);
-		n += list_learners(c, node_beneath(c, asked_name(c)), out + n, 1);
-		shard_unlock(c->s);
-	}
-	return n;
-}
-
 static bool choose_fellow(struct choice *c, unsigned seat)
 {
-	struct attrib_owner named[FELLOW_SCAN], beneath[SHARDS];
+	struct learner named[FELLOW_SCAN], beneath[FELLOW_SCAN];
 	uint64_t hash = asked_name(c);
 	unsigned n, m = 0;
 
 	c->s = enter(c->a, seat, c->now);
-	n = list_learners(c, shard_node(c->s, node_hash(hash, NODE_NAME)), named, FELLOW_SCAN);
+	n = add_learners(c, shard_node(c->s, node_hash(hash, NODE_NAME)), named, 0);
 	if (has_seat(c))
-		m = list_learners(c, node_beneath(c, hash), beneath, FELLOW_SCAN);
+		m = add_learners(c, node_beneath(c, hash), beneath, 0);
 	shard_unlock(c->s);
-	if (is_spread(c))
-		m = list_learners_in_all(c, beneath);
+	for (unsigned i = 0; is_spread(c) && i < SHARDS; i++) {
+		c->s = enter(c->a, i, c->now);
+		m = add_learners(c, node_beneath(c, hash), beneath, m);
+		shard_unlock(c->s);
+	}
 	return choose_fellow_of(c, named, n, ATTRIB_LEARNED) ||
 	       choose_fellow_of(c, beneath, m, ATTRIB_ANCESTOR);
 }
-
-_Static_assert((int)FELLOW_SCAN <= (int)SHARDS, "room for either");
 
 /* Nobody is known to wait for it. */
 static void choose_afterwards(struct choice *c, unsigned whole, unsigned seat)

@@ -15,7 +15,7 @@ static inline struct intake *intakes_own(struct thread *t)
 	return t->intake ? t->intake : intakes_make(t);
 }
 
-/** Moves what is pending anywhere into the table: before each decision. */
+/** Moves what is pending anywhere into the table: before each decision, and before a query there is settled. */
 void intakes_empty(struct attrib *a);
 
 /**

@@ -337,10 +337,12 @@ void rx_arrived(const struct rx *rx, const struct msghdr *seen, socklen_t name_r
 	/* of a longer name the kernel tells the length, and gives what there is room for */
 	socklen_t named = seen->msg_namelen < name_room ? seen->msg_namelen : name_room;
 
-	if ((fd_flags(rx->st) & FD_KIND) == FD_UDP)
+	uint32_t kind = fd_flags(rx->st) & FD_KIND;
+
+	if (kind == FD_UDP)
 		datagram_arrived(t, rx->st, rx->fd, &(struct receipt){seen->msg_name, named, told},
 				 seen, n);
-	else
+	else if (kind == FD_TCP)
 		stream_arrived(t, rx->st, rx->fd, seen, n, rx->discards);
 	thread_leave(t);
 }

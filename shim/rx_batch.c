@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* recvmmsg: many datagrams at once, each as in rx.c. */
+#include "pages.h"
 #include "real.h"
 #include "rx.h"
 
@@ -105,10 +106,9 @@ static int receive_many(const struct rx *rx, struct mmsghdr *vec, unsigned n, in
 			struct timespec *timeout)
 {
 	size_t bytes = n * (sizeof(struct slot) + sizeof(struct mmsghdr));
-	struct slot *slots =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct slot *slots = pages_map(bytes, false);
 
-	if (slots == MAP_FAILED)
+	if (!slots)
 		return receive_few(rx, vec, BATCH_STACK, flags, timeout);
 	struct mapping m = {slots, bytes};
 	int got;

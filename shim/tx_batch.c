@@ -201,11 +201,15 @@ int tx_sendmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags)
 	while (done < vlen) {
 		unsigned n = vlen - done < BATCH_MAX ? vlen - done : BATCH_MAX;
 
-		sent = answers_leave(fd, vec + done, n) ? REAL(sendmmsg)(fd, vec + done, n, flags)
-							: send_some(fd, vec + done, n, flags);
+		bool plain = answers_leave(fd, vec + done, n);
+
+		sent = plain ? REAL(sendmmsg)(fd, vec + done, n, flags)
+			     : send_some(fd, vec + done, n, flags);
 		if (sent <= 0)
 			break;
 		done += (unsigned)sent;
+		if (plain && (unsigned)sent < n)
+			break; /* there is no more room: the program sends the rest again */
 	}
 	if (!done)
 		return sent;

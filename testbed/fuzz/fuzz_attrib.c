@@ -468,9 +468,8 @@ static bool model_served(const char *name, uint16_t type, bool past, const struc
 		if (same(names[zone], "."))
 			continue;
 		if (past ? model_past_zone(names[zone], type, v)
-			 : model_beneath(names[zone], t, v) ||
-				    model_learned(names[zone], true, ATTRIB_ANCESTOR, v) ||
-				    model_at_zone(names[zone], v))
+			 : model_beneath(names[zone], t, v) || model_at_zone(names[zone], v) ||
+				    model_learned(names[zone], true, ATTRIB_ANCESTOR, v))
 			return true;
 	}
 	return false;

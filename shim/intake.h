@@ -3,11 +3,11 @@
  * Client queries on their way into attribution. Most are answered from the resolver's cache, by the thread that
  * received them, a few microseconds later: those never enter the shared table, and cost no hashing and no lock. Each
  * thread keeps its newest queries in an intake of its own; an answer takes its query out again. What is left goes into
- * the table when an upstream query is about to be decided, in whatever thread, or a client is answered whose query is there:
- * before each decision all intakes are emptied, so attribution sees every query that the program can have acted upon. Answered ones stay where they are until
- * their slot is wanted. Where no waiting client explains an upstream query, it may be the refresh of what the cache has
- * just answered (a prefetch, or after a stale answer): then they are recalled, and enter the table as answered. Pure but
- * for the lock: memory, time and events are given to it.
+ * the table when an upstream query is about to be decided, in whatever thread, or a client is answered whose query is
+ * there: before each decision all intakes are emptied, so attribution sees every query that the program can have acted
+ * upon. Answered ones stay where they are until their slot is wanted. Where no waiting client explains an upstream query,
+ * it may be the refresh of what the cache has just answered (a prefetch, or after a stale answer): then they are recalled,
+ * and enter the table as answered. Pure but for the lock: memory, time and events are given to it.
  *
  * The thread that owns an intake fills its slots and publishes each by its state; from then on the slot is whose who
  * first turns that state, the owner with its answer or another thread that empties the intake. Those take turns by a

@@ -35,10 +35,9 @@
  *   none      nobody's: the default mark
  *
  * Structure. All work on a name happens in the shard of its last two labels, where everything beneath them lies
- * together. What lies beneath a top-level domain is in any shard: who asks for that looks at each. So an event takes one
- * lock, or two in turn, and one for each name that it teaches; a decision on what no name says takes a few more, and one on a
- * top-level domain each shard's, a few times; never nested. In a shard,
- * each client query hangs in the lists of a few nodes (question, name, each ancestor), and a list's head or tail is
+ * together. What lies beneath a top-level domain is in any shard: who asks for that looks at each. So an event takes
+ * one lock, or two in turn, and one for each name that it teaches; a decision on what no name says takes a few more, and
+ * one on a top-level domain each shard's, a few times; never nested. In a shard, each client query hangs in the lists of a few nodes (question, name, each ancestor), and a list's head or tail is
  * the decision: no event's cost depends on how many clients or names wait.
  */
 #ifndef SHIM_ATTRIB_H

@@ -304,7 +304,6 @@ static bool choose_past(struct choice *c)
 	uint64_t hash = asked_name(c);
 	uint32_t named = shard_node(c->s, node_hash(hash, NODE_NAME));
 
-	c->past = !c->wary;
 	return choose_refreshed(c) || (c->past && choose_answered(c, named)) ||
 	       choose_learned_before(c, named, false) ||
 	       (has_seat(c) && choose_past_beneath(c, hash));
@@ -325,8 +324,8 @@ static bool choose_apex(struct choice *c, uint64_t zone, bool past)
 }
 
 /*
- * Who waits, or waited, beneath a zone or for its name. Who waits for its name comes before who was only led beneath it: a
- * name that an answer named may never be followed. No lock is held.
+ * Who waits, or waited, beneath a zone or for its name. Who waits for its name comes before who was only led beneath it:
+ * a name that an answer named may never be followed. No lock is held.
  */
 static bool choose_in_zone(struct choice *c, const struct served_zone *zone, bool past)
 {
@@ -349,7 +348,7 @@ static bool choose_served(struct choice *c, bool past)
 	struct served_zone zones[SERVERS_ZONES];
 	bool found = false;
 
-	c->past = true;
+	c->past |= past;
 	if (!leads_to_address(c->query->qtype) ||
 	    !servers_find(&c->a->servers, asked_name(c), zones))
 		return false;
@@ -571,12 +570,14 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 			   struct attrib_socket socket, const struct attrib_turn *turn,
 			   struct attrib_decision *decision)
 {
+	bool wary = somebody_unexplained(a);
 	struct choice c = {.a = a,
 			   .now = now,
 			   .query = query,
 			   .turn = turn,
 			   .from = query->name.underscore && query->name.labels > 1,
-			   .wary = somebody_unexplained(a),
+			   .wary = wary,
+			   .past = !wary,
 			   .decision = decision};
 	unsigned whole = shard_of(&query->name, 0), seat = shard_of(&query->name, c.from);
 

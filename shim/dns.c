@@ -141,7 +141,7 @@ bool dns_plausible(const uint8_t *msg, size_t len)
 
 	if (opcode > 6 || opcode == 3 || be16(msg + 4) > 1)
 		return false;
-	bool query = !(msg[2] & 0x80) && opcode == 0;
+	bool query = !dns_says_answer(msg) && opcode == 0;
 
 	return !query || ((msg[3] & 0x0f) == 0 && be16(msg + 6) == 0 && be16(msg + 8) <= 1);
 }
@@ -214,7 +214,7 @@ bool dns_parse(const struct sip_key *key, const uint8_t *msg, size_t len, struct
 		return false;
 	out->wire = msg + DNS_HEADER_LEN;
 	out->id = be16(msg);
-	out->answer = msg[2] & 0x80;
+	out->answer = dns_says_answer(msg);
 	out->truncated = msg[2] & 0x02;
 	out->rcode = msg[3] & 0x0f;
 	out->qtype = be16(msg + pos);

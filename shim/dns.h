@@ -56,6 +56,18 @@ struct dns_message {
 	struct dns_name name;
 };
 
+/** Its ID (RFC 1035, section 4.1.1), of a message that has as much. */
+static inline uint16_t dns_id(const uint8_t *msg)
+{
+	return (uint16_t)(msg[0] << 8 | msg[1]);
+}
+
+/** Its QR bit, of a message that has three bytes: does it say that it is an answer? */
+static inline bool dns_says_answer(const uint8_t *msg)
+{
+	return msg[2] & 0x80;
+}
+
 /** RFC 4343: only ASCII letters fold. */
 static inline uint8_t dns_fold(uint8_t c)
 {

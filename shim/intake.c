@@ -191,7 +191,7 @@ uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const u
 	slot->sequence = sequence;
 	slot->now = now;
 	slot->who = *who;
-	slot->who.id = (uint16_t)(msg[0] << 8 | msg[1]);
+	slot->who.id = dns_id(msg);
 	slot->who.ref = (struct attrib_ref){0};
 	slot->length = (uint16_t)(end - DNS_HEADER_LEN);
 	memcpy(slot->question, msg + DNS_HEADER_LEN, slot->length);
@@ -236,8 +236,8 @@ static bool same_question(const uint8_t *a, const uint8_t *b, size_t len)
 static bool is_answer_to(const struct intake_slot *slot, const uint8_t *msg, size_t have,
 			 const struct attrib_owner *who)
 {
-	return slot->who.id == (msg[0] << 8 | msg[1]) &&
-	       have >= DNS_HEADER_LEN + (size_t)slot->length && same_client(&slot->who, who) &&
+	return slot->who.id == dns_id(msg) && have >= DNS_HEADER_LEN + (size_t)slot->length &&
+	       same_client(&slot->who, who) &&
 	       same_question(slot->question, msg + DNS_HEADER_LEN, slot->length);
 }
 
@@ -249,7 +249,7 @@ struct intake_found intake_answer(struct intake *in, const uint8_t *msg, size_t 
 
 	if (!dns_is_standard(msg, have))
 		return found;
-	for (uint16_t *at = bucket_of(in, (uint16_t)(msg[0] << 8 | msg[1]), who); *at;) {
+	for (uint16_t *at = bucket_of(in, dns_id(msg), who); *at;) {
 		struct intake_slot *slot = &in->slot[*at - 1];
 		bool entered = state_of(slot) == INTAKE_ENTERED;
 

@@ -93,11 +93,6 @@ static void upstream_answer(const struct arrival *in, const uint8_t *msg, size_t
 	rx_upstream_answer(in->t, (struct attrib_socket){in->who.fd, in->who.fd_gen}, msg, have);
 }
 
-static bool says_answer(const uint8_t *msg)
-{
-	return msg[2] & 0x80;
-}
-
 /* ---- datagrams ---- */
 
 /* A connected socket's sender is its peer; a bound one's datagrams come to where it is bound. */
@@ -130,7 +125,7 @@ static void datagram(struct thread *t, struct fd_state *st, int fd, const struct
 	struct arrival in;
 
 	from_socket(&in, t, st, fd, IPPROTO_UDP);
-	if (says_answer(data)) {
+	if (dns_says_answer(data)) {
 		upstream_answer(&in, data, have);
 	} else if (rx_serves_clients(st)) {
 		find_ends(&in, r->name, r->named, &r->told->local);
@@ -195,7 +190,7 @@ static void stream_message(void *ctx, const uint8_t *msg, size_t have, size_t le
 	(void)length;
 	if (have < DNS_HEADER_LEN)
 		return;
-	if (says_answer(msg)) {
+	if (dns_says_answer(msg)) {
 		in->st->unanswered -= in->st->unanswered > 0;
 		upstream_answer(in, msg, have);
 	} else if (rx_serves_clients(in->st)) {

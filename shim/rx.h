@@ -39,12 +39,6 @@ struct rx {
 	_Alignas(struct cmsghdr) char control[RX_CONTROL];
 };
 
-/** The state of a descriptor that something of ours may come in by; NULL: call the real function, and nothing else of this. */
-static inline struct fd_state *rx_state(int fd)
-{
-	return thread_may_enter() ? sock_known(fd) : NULL;
-}
-
 /**
  * Is this the receive of one datagram by a socket that needs nothing but to be looked at?
  *

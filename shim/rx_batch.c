@@ -126,7 +126,7 @@ static int receive_many(const struct rx *rx, struct mmsghdr *vec, unsigned n, in
 int rx_recvmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags, struct timespec *timeout)
 {
 	const struct msghdr none = {.msg_name = NULL};
-	struct fd_state *st = vec && vlen ? rx_state(fd) : NULL;
+	struct fd_state *st = vec && vlen ? sock_ours(fd) : NULL;
 	struct rx rx;
 
 	if (!st || (fd_flags(st) & FD_KIND) != FD_UDP)

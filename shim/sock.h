@@ -5,6 +5,7 @@
 #define SHIM_SOCK_H
 
 #include "fdtab.h"
+#include "thread.h"
 
 /** Finds out what a descriptor is that has not been looked at yet; NULL where it is none of ours. errno is kept. */
 struct fd_state *sock_learn(int fd);
@@ -18,6 +19,12 @@ static inline struct fd_state *sock_known(int fd)
 	if (kind == FD_UDP || kind == FD_TCP)
 		return st;
 	return kind == FD_UNKNOWN ? sock_learn(fd) : NULL;
+}
+
+/** The same, where work of ours may begin now; NULL: the real function, and nothing else. */
+static inline struct fd_state *sock_ours(int fd)
+{
+	return thread_may_enter() ? sock_known(fd) : NULL;
 }
 
 /** A socket was made. */

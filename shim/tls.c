@@ -79,7 +79,7 @@ static void written(struct thread *t, struct cleartext *text, const uint8_t *msg
 	struct dns_message query;
 	struct decision decision;
 
-	if (msg[2] & 0x80) {
+	if (dns_says_answer(msg)) {
 		tx_answered(t, &who, msg, end);
 		return;
 	}
@@ -105,7 +105,7 @@ static void written_undecided(struct thread *t, struct cleartext *text, const ui
 	(void)t;
 	(void)len;
 	(void)end;
-	text->stays += !(msg[2] & 0x80);
+	text->stays += !dns_says_answer(msg);
 }
 
 /*
@@ -193,7 +193,7 @@ static void decrypted(struct thread *t, struct cleartext *text, const uint8_t *m
 {
 	struct attrib_socket socket = {.fd = SESSION_FD, .gen = number_of(text->session)};
 
-	if (msg[2] & 0x80)
+	if (dns_says_answer(msg))
 		rx_upstream_answer(t, socket, msg, len);
 	else
 		client_asked(t, text, msg, end);

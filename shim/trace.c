@@ -69,7 +69,7 @@ static bool is_of(const struct question *q, const struct attrib_owner *who)
 
 void trace_note_client(const struct attrib_owner *who, const uint8_t *msg, size_t end)
 {
-	uint16_t id = (uint16_t)(msg[0] << 8 | msg[1]);
+	uint16_t id = dns_id(msg);
 
 	if (!questions || end <= DNS_HEADER_LEN || end > DNS_HEAD_MAX)
 		return;

@@ -200,12 +200,12 @@ void tx_answered(struct thread *t, const struct attrib_owner *who, const uint8_t
 	bool settled = found.pending && !found.moving;
 
 	if (found.entered.index) {
-		intakes_empty(
-			shim.attrib); /* what it asked again, of other threads too, joins it there */
+		/* what it asked again, of other threads too, joins it there */
+		intakes_empty(shim.attrib);
 		settled |= attrib_answered(shim.attrib, thread_now_ms(), found.entered);
 	}
 	/* it may have asked before, in another thread, and wait in the table */
-	if (!settled || attrib_may_await(shim.attrib, (uint16_t)(msg[0] << 8 | msg[1]), who))
+	if (!settled || attrib_may_await(shim.attrib, dns_id(msg), who))
 		answered_elsewhere(who, msg, have);
 }
 
@@ -347,7 +347,7 @@ static ssize_t send_undecided(int fd, const struct msghdr *app, tx_plain_fn *pla
 
 ssize_t tx_send(int fd, const struct msghdr *app, int flags, tx_plain_fn *plain, void *ctx)
 {
-	struct fd_state *st = app && thread_may_enter() ? sock_known(fd) : NULL;
+	struct fd_state *st = app ? sock_ours(fd) : NULL;
 
 	if (!st)
 		return withhold_applies() ? send_undecided(fd, app, plain, ctx) : plain(ctx);

@@ -78,7 +78,7 @@ void tx_query_left(int fd, struct fd_state *st, const struct msghdr *app,
 /** A message that says of itself that it is an answer. have: so much of it is there, a header at least; or 0. */
 static inline bool tx_is_answer(const uint8_t *msg, size_t have)
 {
-	return have && msg[2] & 0x80;
+	return have && dns_says_answer(msg);
 }
 
 /** Is it one, with nothing to do to it before it leaves? Its (UDP) socket bears no mark of ours. */

@@ -144,7 +144,7 @@ static bool are_plain_answers(const struct fd_state *st, const struct mmsghdr *v
 
 static bool answers_leave(int fd, const struct mmsghdr *vec, unsigned n)
 {
-	struct fd_state *st = thread_may_enter() ? sock_known(fd) : NULL;
+	struct fd_state *st = sock_ours(fd);
 
 	if (!st || (fd_flags(st) & FD_KIND) != FD_UDP || !are_plain_answers(st, vec, n))
 		return false;

@@ -107,7 +107,7 @@ static bool message_starts(void *ctx, const uint8_t *head, size_t have, size_t o
 	bool whole_question = dns_parse(attrib_key(shim.attrib), head, have, &parsed);
 	struct begun *begun = &out->begun[out->queries_begun];
 
-	if (have > 2 && head[2] & 0x80) {
+	if (have > 2 && dns_says_answer(head)) {
 		answer_leaves(out, head, have);
 		out->messages++;
 		return true; /* none of our marks */
@@ -488,7 +488,7 @@ static bool message_left(void *ctx, const uint8_t *head, size_t have, size_t off
 	struct outgoing *out = ctx;
 
 	(void)offset;
-	if (have < 3 || !(head[2] & 0x80))
+	if (have < 3 || !dns_says_answer(head))
 		out->st->unanswered++;
 	return true;
 }

@@ -49,7 +49,7 @@ static bool is_query(const struct msghdr *app, size_t offset)
 	uint8_t head[DNS_HEAD_MAX] = {0};
 	size_t have = iov_gather(app->msg_iov, app->msg_iovlen, offset, head, sizeof(head));
 
-	return dns_question_end(head, have) && !(head[2] & 0x80);
+	return dns_question_end(head, have) && !dns_says_answer(head);
 }
 
 static int option(int fd, int name)

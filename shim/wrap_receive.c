@@ -31,7 +31,7 @@ static ssize_t plain_recvmsg(int fd, struct fd_state *st, struct msghdr *msg, in
 
 SHIM_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	struct fd_state *st = msg ? rx_state(fd) : NULL;
+	struct fd_state *st = msg ? sock_ours(fd) : NULL;
 	struct rx rx;
 
 	if (!st)
@@ -61,7 +61,7 @@ SHIM_EXPORT ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct so
 {
 	/* what the kernel refuses with EFAULT or EINVAL is its own to refuse */
 	bool refused = from && (!fromlen || *fromlen > INT_MAX);
-	struct fd_state *st = refused ? NULL : rx_state(fd);
+	struct fd_state *st = refused ? NULL : sock_ours(fd);
 
 	if (!st)
 		return REAL(recvfrom)(fd, buf, len, flags, from, fromlen);
@@ -91,7 +91,7 @@ SHIM_EXPORT ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct so
 
 SHIM_EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
-	struct fd_state *st = rx_state(fd);
+	struct fd_state *st = sock_ours(fd);
 
 	if (!st)
 		return REAL(recv)(fd, buf, len, flags);
@@ -108,7 +108,7 @@ SHIM_EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
 SHIM_EXPORT ssize_t read(int fd, void *buf, size_t len)
 {
 	/* a read of nothing takes nothing out of a socket, a recv of nothing does */
-	struct fd_state *st = len ? rx_state(fd) : NULL;
+	struct fd_state *st = len ? sock_ours(fd) : NULL;
 
 	if (!st)
 		return REAL(read)(fd, buf, len);
@@ -125,7 +125,7 @@ SHIM_EXPORT ssize_t read(int fd, void *buf, size_t len)
 SHIM_EXPORT ssize_t readv(int fd, const struct iovec *iov, int iovcnt)
 {
 	bool empty = !iov || iovcnt <= 0 || iovcnt > IOV_MAX || !iov_total(iov, (size_t)iovcnt);
-	struct fd_state *st = empty ? NULL : rx_state(fd);
+	struct fd_state *st = empty ? NULL : sock_ours(fd);
 
 	if (!st)
 		return REAL(readv)(fd, iov, iovcnt);

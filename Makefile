@@ -50,8 +50,8 @@ LIBS = -lnetfilter_conntrack -lmnl
 endif
 
 # The pure core: no socket, no clock, no allocation. It links alone into the unit tests.
-PURE = aliases attrib choose cmsg config dns holders intake servers shard stream
-SHELL_SIDE = caps $(CONNTRACK) decide fdtab file init intakes log mark pages real route rx rx_batch sent sock source stats \
+PURE = aliases attrib choose cmsg config dns holders intake intake_move servers shard stream
+SHELL_SIDE = caps $(CONNTRACK) decide events fdtab file init intakes log mark pages real route rx rx_batch sent sock source stats \
 	     stats_file thread tls tls_pending trace trace_out tx tx_batch tx_stream \
 	     wrap_descriptor wrap_option wrap_privilege wrap_receive wrap_send wrap_syscall wrap_tls wrap_wait withhold
 OBJECTS = $(PURE:%=build/shim/%.o) $(SHELL_SIDE:%=build/shim/%.o)
@@ -166,9 +166,13 @@ bench:
 
 FUZZ_SECONDS ?= 60
 
+# What it fuzzes is not pure, and has the rest of the library from it.
+build/fuzz/fuzz_events build/musl/fuzz/fuzz_events: EVENT_SOURCES = shim/decide.c shim/events.c shim/intakes.c shim/pages.c
+build/fuzz/fuzz_events build/musl/fuzz/fuzz_events: shim/decide.c shim/events.c shim/intakes.c shim/pages.c
+
 build/fuzz/%: testbed/fuzz/%.c $(PURE_SOURCES) | build/fuzz
 	$(CLANG) $(STANDARD) $(WARNINGS) -g -O1 -MMD -MP -Ishim -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=all -o $@ $< $(PURE_SOURCES) -pthread
+		-fno-sanitize-recover=all -o $@ $< $(EVENT_SOURCES) $(PURE_SOURCES) -pthread
 
 fuzz: $(FUZZERS:%=build/fuzz/%)
 	testbed/fuzz/run $(FUZZ_SECONDS) $(FUZZERS)
@@ -236,7 +240,7 @@ build/musl/tests/%: testbed/unit/%.c $(PURE_SOURCES) testbed/musl/cmocka.h | bui
 		$(PURE_SOURCES) -pthread
 
 build/musl/fuzz/%: testbed/fuzz/%.c $(PURE_SOURCES) testbed/musl/replay.c | build/musl/fuzz build/musl/include
-	$(MUSL_CC) $(MUSL_FLAGS) -Ishim -o $@ $< $(PURE_SOURCES) testbed/musl/replay.c -pthread
+	$(MUSL_CC) $(MUSL_FLAGS) -Ishim -o $@ $< $(EVENT_SOURCES) $(PURE_SOURCES) testbed/musl/replay.c -pthread
 
 build/musl/programs/%: testbed/programs/%.c testbed/musl/prelude.h | build/musl/programs build/musl/include
 	$(MUSL_CC) -std=c11 -D_GNU_SOURCE $(MUSL_WARNINGS) -Wno-format -Wno-overflow -O2 -g -MMD -MP -Ibuild/musl/include \

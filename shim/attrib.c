@@ -202,7 +202,7 @@ static uint32_t learned_last(const struct shard *s, uint32_t node, const struct 
 {
 	uint32_t link = s->nodes[node].list[LIST_LEARNED].newest, i = s->links[link].entry;
 
-	return link && same_ref(s->entries[i].owner.ref, owner->ref) ? i : 0;
+	return link && attrib_same_ref(s->entries[i].owner.ref, owner->ref) ? i : 0;
 }
 
 /* A name that an answer to the owner's query named, or that what it asked for is known to lead to. */
@@ -297,7 +297,7 @@ static uint32_t state_after(const struct attrib *a, const struct shard *s, const
 {
 	const struct node *question = &s->nodes[shard_node(s, e->owner.question)];
 
-	if (e->fed || has_final(question, e))
+	if (e->fed || has_final(a, question, e))
 		return e->pending || servers_any(&a->servers) ? TAG_SETTLED : TAG_FREE;
 	return e->pending || question->outstanding ? TAG_SETTLED : TAG_ANSWERED;
 }
@@ -375,12 +375,13 @@ static void learn(void *ctx, uint16_t type, const struct dns_name *from,
 }
 
 /* Is the question's name an alias? Of its own the answer is to be believed; of other names it may say what it likes. */
-static void learn_alias(const struct learning *l, const uint8_t *msg)
+static void learn_alias(struct attrib *a, const struct dns_name *question,
+			const struct alias *alias, const uint8_t *msg)
 {
 	bool has_answers = msg[6] || msg[7];
 
-	if (l->alias.targets || has_answers)
-		aliases_keep(&l->a->aliases, dns_name_hash(l->question), &l->alias);
+	if (alias->targets || has_answers)
+		aliases_keep(&a->aliases, dns_name_hash(question), alias);
 }
 
 /* For all who wait for this question. */
@@ -398,11 +399,9 @@ static void question_answered(struct shard *s, const struct dns_message *answer,
 }
 
 /* A resolver may send it once more (smartdns does, and some do when answers cross). */
-static void remember(struct shard *s, uint32_t now, uint32_t i)
+static void remember(struct shard *s, uint32_t now, uint64_t key, const struct attrib_owner *owner)
 {
-	struct recent *r = &s->recent[s->recents++ % SHARD_RECENT];
-
-	*r = (struct recent){s->entries[i].key.hash, now, s->entries[i].owner};
+	s->recent[s->recents++ % SHARD_RECENT] = (struct recent){key, now, *owner};
 }
 
 /* For the one that was charged. Gives the shard that is locked now. */
@@ -422,6 +421,24 @@ static struct shard *owner_fed(struct attrib *a, struct shard *s, struct attrib_
 	return home;
 }
 
+/* The upstream query has its answer. False: it is not known. */
+static bool end_upstream(struct attrib *a, uint32_t now, const struct dns_message *answer,
+			 struct attrib_socket socket, bool final, struct attrib_owner *owner)
+{
+	struct shard *s = enter(a, shard_of(&answer->name, 0), now);
+	uint32_t i = shard_find(s, attrib_upstream_key(a, answer, socket));
+
+	if (i) {
+		*owner = s->entries[i].owner;
+		remember(s, now, s->entries[i].key.hash, owner);
+		shard_drop(s, i);
+		question_answered(s, answer, final);
+		s = owner_fed(a, s, owner->ref, final);
+	}
+	shard_unlock(s);
+	return i;
+}
+
 void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,
 			    const uint8_t *msg, size_t len, struct attrib_socket socket,
 			    struct attrib_turn *turn)
@@ -431,30 +448,18 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 			     .question = &answer->name,
 			     .owner = {.fd = -1},
 			     .chain_end = dns_name_hash(&answer->name)};
-	struct shard *s = enter(a, shard_of(&answer->name, 0), now);
-	uint32_t i = shard_find(s, attrib_upstream_key(a, answer, socket));
 
-	l.owned = i;
-	if (i) {
-		l.owner = s->entries[i].owner;
-		remember(s, now, i);
-		shard_drop(s, i);
-		bool final = dns_is_final(answer, msg);
-
-		question_answered(s, answer, final);
-		s = owner_fed(a, s, l.owner.ref, final);
-	}
-	shard_unlock(s);
-	attrib_turn_add(turn, i ? &l.owner : NULL);
+	l.owned = end_upstream(a, now, answer, socket, dns_is_final(msg), &l.owner);
+	attrib_turn_add(turn, l.owned ? &l.owner : NULL);
 	if (turn && answer->truncated) { /* one that nobody owns is a rival all the same */
 		turn->truncated++;
 		turn->truncated_owner = l.owner;
 	}
 	/* of what nobody asked for, only priming says something that we want to know */
-	if (i || !answer->name.labels)
+	if (l.owned || !answer->name.labels)
 		dns_learned_names(&a->key, msg, len, answer, learn, &l);
-	if (i)
-		learn_alias(&l, msg);
+	if (l.owned)
+		learn_alias(a, l.question, &l.alias, msg);
 }
 
 /* With the client query is kept that something left for it, and the mark that was found out. */
@@ -482,7 +487,7 @@ static bool keep_upstream(struct shard *s, uint32_t now, uint64_t key,
 			  const struct attrib_owner *owner)
 {
 	uint32_t i = shard_find(s, key);
-	bool again = i && same_ref(s->entries[i].owner.ref, owner->ref);
+	bool again = i && attrib_same_ref(s->entries[i].owner.ref, owner->ref);
 
 	if (!i) {
 		i = shard_make(s, now, CLASS_UPSTREAM);
@@ -515,6 +520,60 @@ void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *que
 	shard_unlock(home);
 	if (decision->evidence == ATTRIB_TURN)
 		attrib_learn(a, now, &decision->owner, &query->name, false);
+}
+
+/* ---- what was settled outside the table ---- */
+
+bool attrib_forwards(const struct attrib *a)
+{
+	return !servers_beyond_root(&a->servers);
+}
+
+void attrib_asked(struct attrib *a, uint32_t now, const struct dns_message *query,
+		  struct attrib_socket socket, const struct attrib_owner *owner)
+{
+	struct attrib_decision decision = {.evidence = ATTRIB_EXACT,
+					   .key = attrib_upstream_key(a, query, socket),
+					   .owner = *owner};
+	struct shard *s = enter(a, shard_of(&query->name, 0), now);
+	uint32_t i = ref_in(a, s, owner->ref);
+
+	uint32_t question = i ? shard_node(s, owner->question) : 0;
+
+	if (i)
+		attrib_charge(s, i, dns_name_hash(&query->name));
+	if (question)
+		s->nodes[question].outstanding = true;
+	shard_unlock(s);
+	attrib_commit(a, now, query, &decision);
+}
+
+void attrib_fed(struct attrib *a, uint32_t now, const struct dns_message *query,
+		struct attrib_socket socket)
+{
+	struct attrib_owner owner;
+
+	end_upstream(a, now, query, socket, true, &owner);
+}
+
+void attrib_done(struct attrib *a, uint32_t now, const struct dns_message *query,
+		 struct attrib_socket socket, const struct attrib_owner *owner)
+{
+	struct shard *s = enter(a, shard_of(&query->name, 0), now);
+
+	remember(s, now, attrib_upstream_key(a, query, socket), owner);
+	shard_unlock(s);
+}
+
+void attrib_final(struct attrib *a, uint32_t now, const struct dns_message *answer,
+		  const uint8_t *msg)
+{
+	static const struct alias none;
+	uint64_t question = question_hash(dns_name_hash(&answer->name), answer->qtype);
+
+	learn_alias(a, &answer->name, &none, msg);
+	atomic_store_explicit(finals_place(a, question), (uint64_t)(uint32_t)question << 32 | now,
+			      memory_order_relaxed);
 }
 
 /* ---- figures ---- */

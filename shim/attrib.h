@@ -95,6 +95,11 @@ struct attrib_ref {
 	uint8_t shard;
 };
 
+static inline bool attrib_same_ref(struct attrib_ref x, struct attrib_ref y)
+{
+	return x.index == y.index && x.tag == y.tag && x.shard == y.shard;
+}
+
 /* A client query as others carry it about: who asked, and its mark as far as it is known. */
 struct attrib_owner {
 	uint64_t question; /* hash of name and type; set by attrib_client_query, as is: */
@@ -208,6 +213,14 @@ void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_mess
 			   struct attrib_decision *decision);
 
 /**
+ * The same where a client waits for that very question, or the query is a repeat, and so no other evidence matters; else
+ * false, and nothing is changed. What it says of turns is for the caller to judge (attrib_turn_foretold).
+ */
+bool attrib_upstream_asked(struct attrib *a, uint32_t now, const struct dns_message *query,
+			   struct attrib_socket socket, const struct attrib_turn *turn,
+			   struct attrib_decision *decision);
+
+/**
  * A connection is about to be made, and no question is known yet: is it the owner of the sole
  * message of this turn that causes it? Only where turns can be trusted, or nobody else waits.
  */
@@ -237,6 +250,47 @@ void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *que
 void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_message *answer,
 			    const uint8_t *msg, size_t len, struct attrib_socket socket,
 			    struct attrib_turn *turn);
+
+/*
+ * What is settled outside the table, since most queries are a forwarder's that leave as they came (intake.h). Where it
+ * matters to a decision after all, the table is told with these what happened, in the same order.
+ */
+
+/** Does the program only forward, as far as is known: no name server but the root's was learned? */
+bool attrib_forwards(const struct attrib *a);
+
+/** A turn's sole message was seen to cause an upstream query for its own question, or one for another's. */
+void attrib_turn_foretold(struct attrib *a, bool right);
+
+/**
+ * An upstream query has left for a client that is in the table by now.
+ *
+ * @param query  as the client's, with the upstream query's ID
+ * @param owner  with its ref and question (attrib_client_query) and its mark
+ */
+void attrib_asked(struct attrib *a, uint32_t now, const struct dns_message *query,
+		  struct attrib_socket socket, const struct attrib_owner *owner);
+
+/** ... and had an answer that was final, and led nowhere (dns_is_final, dns_leads_nowhere). */
+void attrib_fed(struct attrib *a, uint32_t now, const struct dns_message *query,
+		struct attrib_socket socket);
+
+/**
+ * All that is over: the upstream query and the client's had their answers, and are not in the table. It may be sent once
+ * more.
+ *
+ * @param now  when the upstream's answer came
+ */
+void attrib_done(struct attrib *a, uint32_t now, const struct dns_message *query,
+		 struct attrib_socket socket, const struct attrib_owner *owner);
+
+/**
+ * Such an answer has come: its name is no alias (any more), and upstream has had the last word on it.
+ *
+ * @param answer, msg  what dns_parse said of the message, and the message
+ */
+void attrib_final(struct attrib *a, uint32_t now, const struct dns_message *answer,
+		  const uint8_t *msg);
 
 /** A client got its answer: it waits no longer. False: it did not wait any more. */
 bool attrib_answered(struct attrib *a, uint32_t now, struct attrib_ref query);

@@ -11,10 +11,21 @@
 #include "servers.h"
 #include "shard.h"
 
-enum { SHARDS = 8 }; /* a power of two */
+enum {
+	SHARDS = 8,    /* a power of two */
+	FINALS = 1024, /* likewise */
+};
 
 /* What a node stands for: mixed into the name's hash. */
 enum node_kind { NODE_QUESTION = 1, NODE_NAME = 2, NODE_BENEATH = 3 };
+
+/*
+ * Final answers to queries that were charged outside the table (intake.h): of a question when the last one came, as its
+ * hash's lower half and milliseconds. A question that shares its place with another is forgotten when that one is answered.
+ */
+struct finals {
+	_Atomic uint64_t at[FINALS];
+};
 
 struct attrib {
 	struct sip_key key;
@@ -25,6 +36,7 @@ struct attrib {
 	struct tally tally;
 	struct servers servers;
 	struct aliases aliases;
+	struct finals finals;
 	struct shard shard[SHARDS];
 };
 
@@ -36,10 +48,27 @@ void attrib_learn(struct attrib *a, uint32_t now, const struct attrib_owner *own
 uint64_t attrib_upstream_key(const struct attrib *a, const struct dns_message *m,
 			     struct attrib_socket socket);
 
-/** Has upstream had the last word on its question since it came? */
-static inline bool has_final(const struct node *question, const struct entry *e)
+/** A client query goes behind those that have not been charged yet; name: for its question and this name only. */
+void attrib_charge(struct shard *s, uint32_t i, uint64_t name);
+
+static inline _Atomic uint64_t *finals_place(const struct attrib *a, uint64_t question)
 {
-	return question->final && (int32_t)(question->final - e->born) > 0;
+	return (_Atomic uint64_t *)&a->finals.at[question >> 32 & (FINALS - 1)];
+}
+
+static inline bool finals_since(const struct attrib *a, const struct attrib_owner *who)
+{
+	uint64_t at = atomic_load_explicit(finals_place(a, who->question), memory_order_relaxed);
+
+	return at >> 32 == (uint32_t)who->question && (int32_t)((uint32_t)at - who->asked) >= 0;
+}
+
+/** Has upstream had the last word on its question since it came? */
+static inline bool has_final(const struct attrib *a, const struct node *question,
+			     const struct entry *e)
+{
+	return (question->final && (int32_t)(question->final - e->born) > 0) ||
+	       finals_since(a, &e->owner);
 }
 
 /* ---- which shard ---- */
@@ -125,11 +154,6 @@ static inline struct attrib_ref unpack(uint64_t word)
 static inline uint32_t ref_in(const struct attrib *a, const struct shard *s, struct attrib_ref ref)
 {
 	return &a->shard[ref.shard] == s && ref_state(a, ref) != TAG_FREE ? ref.index : 0;
-}
-
-static inline bool same_ref(struct attrib_ref x, struct attrib_ref y)
-{
-	return x.index == y.index && x.tag == y.tag && x.shard == y.shard;
 }
 
 static inline struct shard *enter(struct attrib *a, unsigned index, uint32_t now)

@@ -68,18 +68,15 @@ static uint32_t own_link(const struct choice *c, uint32_t node)
 	return 0;
 }
 
-/* Moves a client query behind those that have not been charged yet, for its own question and name
- * only. */
-static void charge(struct choice *c, uint32_t i)
+void attrib_charge(struct shard *s, uint32_t i, uint64_t name)
 {
-	struct shard *s = c->s;
-	uint64_t name = node_hash(asked_name(c), NODE_NAME);
+	uint64_t named = node_hash(name, NODE_NAME);
 
 	for (uint32_t k = s->entries[i].links; k; k = s->links[k].next) {
 		uint64_t hash = s->nodes[s->links[k].node].name.hash;
 
 		if (s->links[k].list == LIST_FRESH &&
-		    (hash == s->entries[i].owner.question || hash == name)) {
+		    (hash == s->entries[i].owner.question || hash == named)) {
 			shard_list_remove(s, k);
 			shard_list_insert(s, k, LIST_CHARGED);
 		}
@@ -99,7 +96,7 @@ static bool choose_question(struct choice *c, uint64_t name)
 				: s->nodes[node].list[LIST_FRESH].oldest;
 
 	if (link)
-		charge(c, s->links[link].entry);
+		attrib_charge(s, s->links[link].entry, asked_name(c));
 	else
 		link = s->nodes[node].list[LIST_CHARGED].oldest;
 	if (link)
@@ -291,7 +288,7 @@ static bool choose_refreshed(struct choice *c)
 	uint32_t link = c->s->nodes[node].list[LIST_ANSWERED].newest;
 	const struct entry *e = &c->s->entries[c->s->links[link].entry];
 
-	return link && !has_final(&c->s->nodes[node], e) && is_recent(c, e->stamp) &&
+	return link && !has_final(c->a, &c->s->nodes[node], e) && is_recent(c, e->stamp) &&
 	       choose_link(c, link, ATTRIB_ANSWERED);
 }
 
@@ -398,12 +395,18 @@ static bool turn_speaks(const struct attrib_turn *turn)
  */
 static void judge_turn(const struct choice *c)
 {
-	if (!turn_speaks(c->turn) || c->decision->evidence != ATTRIB_EXACT)
-		return;
-	bool right = same_ref(c->turn->owner.ref, c->decision->owner.ref);
+	if (turn_speaks(c->turn) && c->decision->evidence == ATTRIB_EXACT)
+		attrib_turn_foretold(c->a,
+				     attrib_same_ref(c->turn->owner.ref, c->decision->owner.ref));
+}
 
-	atomic_fetch_add_explicit(right ? &c->a->turn_right : &c->a->turn_wrong, 1,
-				  memory_order_relaxed);
+void attrib_turn_foretold(struct attrib *a, bool right)
+{
+	_Atomic uint32_t *count = right ? &a->turn_right : &a->turn_wrong;
+
+	/* more is not needed, and all threads would write there */
+	if (atomic_load_explicit(count, memory_order_relaxed) < TURN_TRUST)
+		atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
 }
 
 static bool turn_trusted(const struct attrib *a)
@@ -564,6 +567,20 @@ static void choose_afterwards(struct choice *c, unsigned whole, unsigned seat)
 	found = found || (is_spread(c) && choose_in_all(c, asked_name(c), choose_past_beneath));
 	if (!found)
 		choose_served(c, true);
+}
+
+bool attrib_upstream_asked(struct attrib *a, uint32_t now, const struct dns_message *query,
+			   struct attrib_socket socket, const struct attrib_turn *turn,
+			   struct attrib_decision *decision)
+{
+	struct choice c = {.a = a, .now = now, .query = query, .turn = turn, .decision = decision};
+
+	decision->key = attrib_upstream_key(a, query, socket);
+	c.s = enter(a, shard_of(&query->name, 0), now);
+	bool found = choose_repeat(&c, decision->key) ||
+		     choose_question(&c, dns_name_hash(&query->name));
+	shard_unlock(c.s);
+	return found;
 }
 
 void attrib_upstream_query(struct attrib *a, uint32_t now, const struct dns_message *query,

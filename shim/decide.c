@@ -69,12 +69,18 @@ static uint32_t mark_of(const struct attrib_owner *owner)
 	return owner->state == MARK_KNOWN ? owner->mark : shim.config.default_mark;
 }
 
-/* Everything that anybody has received is in the table now, the turn's newest message with it. */
-static void gather(struct thread *t)
+/* The turn's newest message is in the table, where it is known there. */
+static void gather_turn(struct thread *t)
 {
-	intakes_empty(shim.attrib);
 	if (t->turn_query && t->turn.messages)
 		t->turn.owned = intake_owner(t->intake, t->turn_query, &t->turn.owner);
+}
+
+/* Everything that anybody has received is in the table now, the turn's newest message with it. */
+static void gather(struct thread *t, uint32_t now)
+{
+	intakes_empty(shim.attrib, now);
+	gather_turn(t);
 	t->turn_query = 0;
 }
 
@@ -105,21 +111,84 @@ static void say_losses(void)
 		log_cause(LOG_table_full, 0);
 }
 
-uint32_t decide_query(struct thread *t, struct attrib_socket socket,
-		      const struct dns_message *query, struct decision *out)
+/* Whose message is alone in this turn: of a query for its own question it is a good sign, of another's a bad one. */
+static void judge_turn(const struct thread *t, bool own)
+{
+	if (t->turn.messages == 1 && (t->turn_query || t->turn.owned))
+		attrib_turn_foretold(shim.attrib, own);
+}
+
+/* A forwarder's query that this thread received, and that leaves as it came: that needs no table. */
+static bool decide_here(struct thread *t, uint32_t now, struct attrib_socket socket,
+			const uint8_t *msg, size_t end, struct attrib_decision *why)
+{
+	uint32_t newest = t->turn.messages ? t->turn_query : 0;
+
+	uint32_t asked = intake_find(t->intake, now, newest, msg, end, &why->owner);
+
+	if (!asked)
+		return false;
+	know_mark(&why->owner);
+	if (!intake_asked(t->intake, now, asked, dns_id(msg), socket, &why->owner))
+		return false;
+	why->evidence = ATTRIB_EXACT;
+	judge_turn(t, asked == t->turn_query);
+	return true;
+}
+
+/*
+ * A forwarder's query that does not leave as it came (sent again after a while, or by another thread): who waits for the
+ * same question is moved into the table, and the others may stay where they are.
+ */
+static bool decide_question(struct thread *t, uint32_t now, struct attrib_socket socket,
+			    const uint8_t *msg, size_t end, const struct dns_message *query,
+			    struct attrib_decision *why)
+{
+	intakes_move_those(shim.attrib, t->intake, now, INTAKE_BY_QUESTION,
+			   intake_key_question(msg, end));
+	gather_turn(t);
+	if (!attrib_upstream_asked(shim.attrib, now, query, socket, &t->turn, why))
+		return false;
+	if (why->evidence == ATTRIB_EXACT)
+		judge_turn(t, t->turn.owned && attrib_same_ref(t->turn.owner.ref, why->owner.ref));
+	return true;
+}
+
+/* May it be decided without all that is known? A forwarder's, by a thread that receives clients' queries as well. */
+static bool may_be_own(const struct thread *t)
+{
+	return t->intake && intake_settles(t->intake) && attrib_forwards(shim.attrib);
+}
+
+static void decide_by_table(struct thread *t, uint32_t now, struct attrib_socket socket,
+			    const uint8_t *msg, size_t end, struct attrib_decision *why)
+{
+	struct dns_message query;
+
+	why->evidence = ATTRIB_NONE;
+	if (!dns_parse(attrib_key(shim.attrib), msg, end, &query))
+		return;
+	if (!may_be_own(t) || !decide_question(t, now, socket, msg, end, &query, why)) {
+		gather(t, now);
+		find_owner(t, now, socket, &query, why);
+	}
+	say_losses();
+	if (why->evidence == ATTRIB_NONE)
+		return;
+	know_mark(&why->owner);
+	attrib_commit(shim.attrib, now, &query, why);
+}
+
+uint32_t decide_query(struct thread *t, struct attrib_socket socket, const uint8_t *msg, size_t end,
+		      struct decision *out)
 {
 	uint32_t now = thread_now_ms();
 
 	out->made = true;
-	out->mark = shim.config.default_mark;
-	gather(t);
-	find_owner(t, now, socket, query, &out->why);
-	say_losses();
-	if (out->why.evidence != ATTRIB_NONE) {
-		know_mark(&out->why.owner);
-		attrib_commit(shim.attrib, now, query, &out->why);
-		out->mark = mark_of(&out->why.owner);
-	}
+	if (!may_be_own(t) || !decide_here(t, now, socket, msg, end, &out->why))
+		decide_by_table(t, now, socket, msg, end, &out->why);
+	out->mark = out->why.evidence == ATTRIB_NONE ? shim.config.default_mark
+						     : mark_of(&out->why.owner);
 	return out->mark;
 }
 
@@ -133,7 +202,7 @@ uint32_t decide_connection(struct thread *t, bool shared, struct decision *out)
 	out->made = true;
 	out->mark = shim.config.default_mark;
 	out->why.evidence = ATTRIB_NONE;
-	gather(t);
+	gather(t, now);
 	if (!attrib_connection(shim.attrib, now, &t->turn, &out->why.owner) &&
 	    (!shared || !attrib_newest(shim.attrib, now, &out->why.owner)))
 		return out->mark;

@@ -79,16 +79,6 @@ static bool walk_name(const uint8_t *msg, size_t len, size_t *pos, bool compress
 	}
 }
 
-/* dns_fold on eight bytes at once: bit 7 of each becomes whether it is a capital letter, and moves to bit 5. */
-static uint64_t fold8(uint64_t word)
-{
-	const uint64_t ones = 0x0101010101010101ULL, high = 0x80 * ones;
-	uint64_t low = word & ~high;
-	uint64_t from_a = low + (0x80 - 'A') * ones, beyond_z = low + (0x7f - 'Z') * ones;
-
-	return word | ((from_a ^ beyond_z) & ~word & high) >> 2;
-}
-
 /* siphash13 of the folded label. */
 static uint64_t hash_label(const struct sip_key *key, uint64_t seed, const uint8_t *label, size_t n)
 {
@@ -97,8 +87,8 @@ static uint64_t hash_label(const struct sip_key *key, uint64_t seed, const uint8
 
 	sip_word(&s, seed);
 	for (; left >= 8; left -= 8, label += 8)
-		sip_word(&s, fold8(sip_load(label)));
-	sip_word(&s, fold8(sip_tail(label, left)) | (uint64_t)n << 56);
+		sip_word(&s, dns_fold8(sip_load(label)));
+	sip_word(&s, dns_fold8(sip_tail(label, left)) | (uint64_t)n << 56);
 	return sip_end(&s);
 }
 
@@ -119,14 +109,24 @@ static void hash_labels(const struct sip_key *key, const uint8_t *msg,
 	}
 }
 
-bool dns_is_final(const struct dns_message *answer, const uint8_t *msg)
+static bool is_truncated(const uint8_t *msg)
+{
+	return msg[2] & 0x02;
+}
+
+static uint8_t rcode_of(const uint8_t *msg)
+{
+	return msg[3] & 0x0f;
+}
+
+bool dns_is_final(const uint8_t *msg)
 {
 	bool has_records = msg[6] || msg[7], authoritative = msg[2] & 0x04,
 	     recursion = msg[3] & 0x80;
 	bool referral = !has_records && !authoritative && !recursion;
 
-	return !answer->truncated &&
-	       ((answer->rcode == DNS_NOERROR && !referral) || answer->rcode == DNS_NXDOMAIN);
+	return !is_truncated(msg) &&
+	       ((rcode_of(msg) == DNS_NOERROR && !referral) || rcode_of(msg) == DNS_NXDOMAIN);
 }
 
 /*
@@ -215,8 +215,7 @@ bool dns_parse(const struct sip_key *key, const uint8_t *msg, size_t len, struct
 	out->wire = msg + DNS_HEADER_LEN;
 	out->id = be16(msg);
 	out->answer = dns_says_answer(msg);
-	out->truncated = msg[2] & 0x02;
-	out->rcode = msg[3] & 0x0f;
+	out->truncated = is_truncated(msg);
 	out->qtype = be16(msg + pos);
 	out->question_end = pos + 4;
 	return true;
@@ -261,6 +260,26 @@ static bool leads_on(uint16_t type)
 	return type == DNS_TYPE_CNAME || type == DNS_TYPE_DNAME || type == DNS_TYPE_NS;
 }
 
+/* Of answer and authority; in what is additional nothing leads on. */
+static unsigned count_records(const uint8_t *msg)
+{
+	return (unsigned)be16(msg + 6) + be16(msg + 8);
+}
+
+bool dns_leads_nowhere(const uint8_t *msg, size_t len, size_t question_end)
+{
+	unsigned records = count_records(msg);
+	size_t pos = question_end, data;
+	uint16_t type;
+
+	if (records > RECORDS_MAX)
+		return false;
+	while (records--)
+		if (!next_record(msg, len, &pos, &type, &data) || leads_on(type))
+			return false;
+	return true;
+}
+
 static bool read_name(const struct sip_key *key, const uint8_t *msg, size_t len, size_t *pos,
 		      struct dns_name *out)
 {
@@ -275,7 +294,7 @@ static bool read_name(const struct sip_key *key, const uint8_t *msg, size_t len,
 void dns_learned_names(const struct sip_key *key, const uint8_t *msg, size_t len,
 		       const struct dns_message *parsed, dns_learn_fn *learn, void *ctx)
 {
-	unsigned records = (unsigned)be16(msg + 6) + be16(msg + 8), learned = 0;
+	unsigned records = count_records(msg), learned = 0;
 	size_t pos = parsed->question_end;
 
 	if (records > RECORDS_MAX)

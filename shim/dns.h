@@ -48,7 +48,6 @@ struct dns_name {
 struct dns_message {
 	uint16_t id;
 	uint16_t qtype;
-	uint8_t rcode;
 	bool answer;	     /* QR */
 	bool truncated;	     /* TC */
 	const uint8_t *wire; /* the question's name, as long as the message's bytes last */
@@ -72,6 +71,16 @@ static inline bool dns_says_answer(const uint8_t *msg)
 static inline uint8_t dns_fold(uint8_t c)
 {
 	return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
+}
+
+/** dns_fold on eight bytes at once: bit 7 of each becomes whether it is a capital letter, and moves to bit 5. */
+static inline uint64_t dns_fold8(uint64_t word)
+{
+	const uint64_t ones = 0x0101010101010101ULL, high = 0x80 * ones;
+	uint64_t low = word & ~high;
+	uint64_t from_a = low + (0x80 - 'A') * ones, beyond_z = low + (0x7f - 'Z') * ones;
+
+	return word | ((from_a ^ beyond_z) & ~word & high) >> 2;
 }
 
 /** Hash of the whole name; of the root, a fixed one. */
@@ -106,9 +115,16 @@ size_t dns_question_end(const uint8_t *msg, size_t len);
  * Does the answer leave nothing to ask for its question? It is neither cut off nor a failure nor a referral (RFC 1034,
  * section 4.3.2).
  *
- * @param answer, msg  what dns_parse said of the message, and the message
+ * @param msg  a header at least
  */
-bool dns_is_final(const struct dns_message *answer, const uint8_t *msg);
+bool dns_is_final(const uint8_t *msg);
+
+/**
+ * Does the answer lead the resolver nowhere else? It was read whole, and dns_learned_names would find nothing in it.
+ *
+ * @param question_end  where its records begin
+ */
+bool dns_leads_nowhere(const uint8_t *msg, size_t len, size_t question_end);
 
 /** Could these bytes be the start of a DNS message of any opcode? For streams: what is not is left
  * alone for good. */

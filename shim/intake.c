@@ -1,181 +1,87 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "intake.h"
+#include "intake_slot.h"
 
 #include <string.h>
+
+enum { CROSSED_MAX = 16 };
 
 void intake_init(struct intake *in)
 {
 	pthread_mutex_init(&in->lock, NULL);
 }
 
-static struct intake_slot *slot_of(struct intake *in, uint32_t sequence)
+static unsigned number_of(uint32_t sequence)
 {
-	return &in->slot[sequence % INTAKE_SLOTS];
+	return sequence % INTAKE_SLOTS;
 }
 
-static uint32_t state_of(const struct intake_slot *slot)
+/* ---- finding a query again ---- */
+
+static void set_key(struct intake *in, unsigned number, enum intake_key by, uint32_t key)
 {
-	return atomic_load_explicit(&slot->state, memory_order_acquire);
+	atomic_store_explicit(&in->key[by][number], key, memory_order_relaxed);
 }
 
-static void set_state(struct intake_slot *slot, enum intake_state state)
+static uint32_t key_of(const struct intake *in, unsigned number, enum intake_key by)
 {
-	atomic_store_explicit(&slot->state, state, memory_order_release);
+	return atomic_load_explicit(&in->key[by][number], memory_order_relaxed);
 }
 
-/* Whoever turns a pending or an answered slot first has it. */
-static bool claim(struct intake_slot *slot, enum intake_state from, enum intake_state to)
+static uint16_t *bucket_of(struct intake *in, enum intake_key by, uint32_t key)
 {
-	uint32_t state = from;
-
-	return atomic_compare_exchange_strong_explicit(&slot->state, &state, to,
-						       memory_order_acq_rel, memory_order_acquire);
+	return &in->bucket[by][key % INTAKE_SLOTS];
 }
 
-/* ---- into the table ---- */
-
-/* As the message came: an ID, one question, and nothing else that attribution wants. */
-static size_t rebuild(const struct intake_slot *slot, uint8_t msg[DNS_HEAD_MAX])
+static void chain(struct intake *in, unsigned number, enum intake_key by, uint32_t key)
 {
-	memset(msg, 0, DNS_HEADER_LEN);
-	msg[0] = (uint8_t)(slot->who.id >> 8);
-	msg[1] = (uint8_t)slot->who.id;
-	msg[5] = 1; /* QDCOUNT */
-	memcpy(msg + DNS_HEADER_LEN, slot->question, slot->length);
-	return DNS_HEADER_LEN + (size_t)slot->length;
+	uint16_t *bucket = bucket_of(in, by, key);
+	struct intake_slot *slot = &in->slot[number];
+
+	set_key(in, number, by, key);
+	slot->next[by] = *bucket;
+	slot->chained[by] = true;
+	*bucket = (uint16_t)(number + 1);
 }
 
-static void enter_table(struct attrib *a, struct intake_slot *slot)
+/* It is the one that the chain goes on to there. */
+static void unchain_at(struct intake *in, uint16_t *at, enum intake_key by)
 {
-	struct attrib_owner who = slot->who;
-	uint8_t msg[DNS_HEAD_MAX];
-	struct dns_message parsed;
+	struct intake_slot *slot = &in->slot[*at - 1];
 
-	if (dns_parse(attrib_key(a), msg, rebuild(slot, msg), &parsed))
-		attrib_client_query(a, slot->now, &parsed, &who, NULL);
-	/* nothing that the owner may be comparing with an answer just now */
-	slot->who.ref = who.ref;
-	slot->who.asked = who.asked;
-	slot->who.question = who.question;
-	slot->who.mark = who.mark;
-	slot->who.state = who.state;
-	slot->who.how = who.how;
-	set_state(slot, INTAKE_ENTERED);
+	*at = slot->next[by];
+	slot->chained[by] = false;
 }
 
-/* From the oldest on: who came first is first in the table. What the last one left behind was no longer pending. */
-static void empty(struct intake *in, struct attrib *a)
+static void unchain(struct intake *in, unsigned number, enum intake_key by)
 {
-	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
-	uint32_t since = newest - atomic_load_explicit(&in->emptied, memory_order_relaxed);
+	uint16_t *at = bucket_of(in, by, key_of(in, number, by));
 
-	for (uint32_t i = since < INTAKE_SLOTS ? since : INTAKE_SLOTS; i-- > 0;) {
-		struct intake_slot *slot = slot_of(in, newest - i);
-
-		if (state_of(slot) == INTAKE_PENDING && claim(slot, INTAKE_PENDING, INTAKE_MOVING))
-			enter_table(a, slot);
-	}
-	atomic_store_explicit(&in->emptied, newest, memory_order_release);
+	while (*at != number + 1)
+		at = &in->slot[*at - 1].next[by];
+	unchain_at(in, at, by);
 }
 
-void intake_empty(struct intake *in, struct attrib *a)
+/* ---- client queries ---- */
+
+/* The next slot, where what it held is over, or in the table. */
+static struct intake_slot *next_slot(struct intake *in, struct attrib *a, uint32_t now,
+				     uint32_t sequence)
 {
-	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
+	unsigned number = number_of(sequence);
+	struct intake_slot *slot = &in->slot[number];
+	uint32_t state = intake_state(slot);
+	bool over = state == INTAKE_ANSWERED || state == INTAKE_DONE;
 
-	if (atomic_load_explicit(&in->emptied, memory_order_acquire) == newest)
-		return;
-	pthread_mutex_lock(&in->lock);
-	empty(in, a);
-	pthread_mutex_unlock(&in->lock);
-}
-
-static void enter_past(struct attrib *a, struct intake_slot *slot)
-{
-	struct attrib_owner who = slot->who;
-	uint8_t msg[DNS_HEAD_MAX];
-	struct dns_message parsed;
-
-	if (dns_parse(attrib_key(a), msg, rebuild(slot, msg), &parsed))
-		attrib_client_past(a, slot->now, &parsed, &who);
-}
-
-/* Enters it where it was answered a moment ago. False: it may be answered yet. */
-static bool recall_slot(struct attrib *a, struct intake_slot *slot, uint32_t now)
-{
-	uint32_t state = state_of(slot);
-
-	if (state == INTAKE_PENDING)
-		return false;
-	if (state != INTAKE_ANSWERED || !claim(slot, INTAKE_ANSWERED, INTAKE_MOVING))
-		return true;
-	if ((int32_t)(now - slot->now) < ATTRIB_ANSWERED_MS)
-		enter_past(a, slot);
-	set_state(slot, INTAKE_EMPTY);
-	return true;
-}
-
-/* From the oldest on: who was answered last is found first. What the last one left behind was recalled, or is no more. */
-void intake_recall(struct intake *in, struct attrib *a, uint32_t now)
-{
-	bool all = true;
-
-	if (atomic_load_explicit(&in->recalled, memory_order_acquire) ==
-	    atomic_load_explicit(&in->sequence, memory_order_acquire))
-		return;
-	pthread_mutex_lock(&in->lock);
-	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
-	uint32_t since = newest - atomic_load_explicit(&in->recalled, memory_order_relaxed);
-
-	for (uint32_t i = since < INTAKE_SLOTS ? since : INTAKE_SLOTS; i-- > 0;) {
-		all = recall_slot(a, slot_of(in, newest - i), now) && all;
-		if (all)
-			atomic_store_explicit(&in->recalled, newest - i, memory_order_release);
-	}
-	pthread_mutex_unlock(&in->lock);
-}
-
-/* ---- the owner's side ---- */
-
-/* The bucket of a client's query with that ID. */
-static uint16_t *bucket_of(struct intake *in, uint16_t id, const struct attrib_owner *who)
-{
-	return &in->bucket[attrib_asker(id, who) % INTAKE_SLOTS];
-}
-
-static void chain(struct intake *in, struct intake_slot *slot)
-{
-	uint16_t *bucket = bucket_of(in, slot->who.id, &slot->who);
-
-	slot->next = *bucket;
-	slot->chained = true;
-	*bucket = (uint16_t)(slot - in->slot + 1);
-}
-
-static void unchain(struct intake *in, struct intake_slot *slot)
-{
-	uint16_t *at = bucket_of(in, slot->who.id, &slot->who);
-
-	while (*at != slot - in->slot + 1)
-		at = &in->slot[*at - 1].next;
-	*at = slot->next;
-	slot->chained = false;
-}
-
-/* The next slot, with what it held before in the table or answered. */
-static struct intake_slot *next_slot(struct intake *in, struct attrib *a, uint32_t sequence)
-{
-	struct intake_slot *slot = slot_of(in, sequence);
-	uint32_t state = state_of(slot);
-
-	if (state == INTAKE_ANSWERED && claim(slot, INTAKE_ANSWERED, INTAKE_EMPTY))
-		return slot;
+	if (over && intake_claim(slot, state, INTAKE_EMPTY))
+		state = INTAKE_EMPTY;
 	if (state != INTAKE_EMPTY && state != INTAKE_ENTERED) {
 		pthread_mutex_lock(&in->lock);
-		empty(in, a);
+		intake_move(a, slot, now);
 		pthread_mutex_unlock(&in->lock);
 	}
-	if (slot->chained)
-		unchain(in, slot);
+	for (enum intake_key by = 0; by < INTAKE_CHAINS; by++)
+		if (slot->chained[by])
+			unchain(in, number, by);
 	return slot;
 }
 
@@ -186,17 +92,18 @@ uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const u
 
 	if (!sequence) /* 0 means none; the slots' order does not mind the gap */
 		sequence = INTAKE_SLOTS;
-	struct intake_slot *slot = next_slot(in, a, sequence);
+	unsigned number = number_of(sequence);
+	struct intake_slot *slot = next_slot(in, a, now, sequence);
 
 	slot->sequence = sequence;
 	slot->now = now;
 	slot->who = *who;
 	slot->who.id = dns_id(msg);
-	slot->who.ref = (struct attrib_ref){0};
 	slot->length = (uint16_t)(end - DNS_HEADER_LEN);
 	memcpy(slot->question, msg + DNS_HEADER_LEN, slot->length);
-	set_state(slot, INTAKE_PENDING);
-	chain(in, slot);
+	set_key(in, number, INTAKE_BY_QUESTION, intake_key_question(msg, end));
+	chain(in, number, INTAKE_BY_CLIENT, intake_key_client(slot->who.id, who));
+	intake_set_state(slot, INTAKE_PENDING);
 	atomic_store_explicit(&in->sequence, sequence, memory_order_release);
 	return sequence;
 }
@@ -232,50 +139,215 @@ static bool same_question(const uint8_t *a, const uint8_t *b, size_t len)
 	return true;
 }
 
-/* Bytes that are the query's own question are one, and end where it ends: the answer needs no reading for it. */
-static bool is_answer_to(const struct intake_slot *slot, const uint8_t *msg, size_t have,
-			 const struct attrib_owner *who)
+/* Bytes that are the query's own question are one, and end where it ends: a message needs no reading for it. */
+static bool same_asked(const struct intake_slot *slot, const uint8_t *msg, size_t have)
 {
-	return slot->who.id == dns_id(msg) && have >= DNS_HEADER_LEN + (size_t)slot->length &&
-	       same_client(&slot->who, who) &&
+	return have >= DNS_HEADER_LEN + (size_t)slot->length &&
 	       same_question(slot->question, msg + DNS_HEADER_LEN, slot->length);
 }
 
+/* ---- upstream queries, and their answers ---- */
+
+bool intake_settles(const struct intake *in)
+{
+	return atomic_load_explicit(&in->crossed, memory_order_relaxed) < CROSSED_MAX;
+}
+
+static bool asks(const struct intake_slot *slot, uint32_t now, const uint8_t *msg, size_t end)
+{
+	return intake_state(slot) == INTAKE_PENDING &&
+	       (int32_t)(now - slot->now) < ATTRIB_WAIT_MS &&
+	       end == DNS_HEADER_LEN + (size_t)slot->length && same_asked(slot, msg, end);
+}
+
+/* The oldest: a queue's, where it is one. What is skipped here was asked or is over, so it is skipped once. */
+static const struct intake_slot *oldest_asking(struct intake *in, uint32_t now, const uint8_t *msg,
+					       size_t end)
+{
+	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_relaxed);
+	uint32_t key = intake_key_question(msg, end);
+
+	if (newest - in->not_pending > INTAKE_SLOTS)
+		in->not_pending = newest - INTAKE_SLOTS;
+	while (in->not_pending != newest &&
+	       intake_state(&in->slot[number_of(in->not_pending + 1)]) != INTAKE_PENDING)
+		in->not_pending++;
+	for (uint32_t i = in->not_pending + 1; (int32_t)(newest - i) >= 0; i++)
+		if (key_of(in, number_of(i), INTAKE_BY_QUESTION) == key &&
+		    asks(&in->slot[number_of(i)], now, msg, end))
+			return &in->slot[number_of(i)];
+	return NULL;
+}
+
+/* The newest of its turn, or else the oldest. */
+static const struct intake_slot *find_asking(struct intake *in, uint32_t now, uint32_t newest,
+					     const uint8_t *msg, size_t end)
+{
+	const struct intake_slot *slot = &in->slot[number_of(newest)];
+
+	if (newest && slot->sequence == newest && asks(slot, now, msg, end))
+		return slot;
+	return oldest_asking(in, now, msg, end);
+}
+
+uint32_t intake_find(struct intake *in, uint32_t now, uint32_t newest, const uint8_t *msg,
+		     size_t end, struct attrib_owner *who)
+{
+	const struct intake_slot *slot = find_asking(in, now, newest, msg, end);
+
+	if (!slot)
+		return 0;
+	*who = slot->who;
+	who->ref = (struct attrib_ref){.index = 0};
+	who->asked = slot->now;
+	return slot->sequence;
+}
+
+bool intake_asked(struct intake *in, uint32_t now, uint32_t sequence, uint16_t id,
+		  struct attrib_socket socket, const struct attrib_owner *who)
+{
+	unsigned number = number_of(sequence);
+	struct intake_slot *slot = &in->slot[number];
+	uint32_t key = intake_key_socket(id, socket);
+
+	slot->upstream = (struct intake_upstream){
+		.socket = socket,
+		.asked = now,
+		.mark = who->mark,
+		.id = id,
+		.state = who->state,
+		.how = who->how,
+	};
+	set_key(in, number, INTAKE_BY_SOCKET, key); /* who moves it may ask for that */
+	if (!intake_claim(slot, INTAKE_PENDING, INTAKE_ASKED))
+		return false;
+	chain(in, number, INTAKE_BY_SOCKET, key);
+	if ((int32_t)(sequence - atomic_load_explicit(&in->asked, memory_order_relaxed)) > 0)
+		atomic_store_explicit(&in->asked, sequence, memory_order_release);
+	return true;
+}
+
+static bool same_socket(struct attrib_socket a, struct attrib_socket b)
+{
+	return a.fd == b.fd && a.gen == b.gen;
+}
+
+static bool awaits(const struct intake_slot *slot, struct attrib_socket socket, const uint8_t *msg,
+		   size_t have)
+{
+	return intake_state(slot) == INTAKE_ASKED && slot->upstream.id == dns_id(msg) &&
+	       same_socket(slot->upstream.socket, socket) && same_asked(slot, msg, have);
+}
+
+/* The query that an upstream's answer is to, which is no more to be found by it. */
+static struct intake_slot *take_asked(struct intake *in, struct attrib_socket socket,
+				      const uint8_t *msg, size_t have)
+{
+	uint16_t *at = bucket_of(in, INTAKE_BY_SOCKET, intake_key_socket(dns_id(msg), socket));
+
+	for (; *at; at = &in->slot[*at - 1].next[INTAKE_BY_SOCKET]) {
+		struct intake_slot *slot = &in->slot[*at - 1];
+
+		if (awaits(slot, socket, msg, have)) {
+			unchain_at(in, at, INTAKE_BY_SOCKET);
+			return slot;
+		}
+	}
+	return NULL;
+}
+
+uint32_t intake_fed(struct intake *in, struct attrib *a, uint32_t now, struct attrib_socket socket,
+		    const uint8_t *msg, size_t have)
+{
+	struct intake_slot *slot = dns_is_standard(msg, have) ? take_asked(in, socket, msg, have)
+							      : NULL;
+	struct dns_message answer;
+
+	if (!slot || !dns_is_final(msg) ||
+	    !dns_leads_nowhere(msg, have, DNS_HEADER_LEN + (size_t)slot->length) ||
+	    !dns_parse(attrib_key(a), msg, have, &answer))
+		return 0;
+	slot->upstream.fed = now;
+	if (!intake_claim(slot, INTAKE_ASKED, INTAKE_FED))
+		return 0;
+	attrib_final(a, now, &answer, msg);
+	if (atomic_load_explicit(&in->crossed, memory_order_relaxed))
+		atomic_store_explicit(&in->crossed, 0, memory_order_relaxed);
+	return slot->sequence;
+}
+
+/* ---- answers to clients ---- */
+
+static bool is_answer_to(const struct intake_slot *slot, const uint8_t *msg, size_t have,
+			 const struct attrib_owner *who)
+{
+	return slot->who.id == dns_id(msg) && same_client(&slot->who, who) &&
+	       same_asked(slot, msg, have);
+}
+
+/* Its upstream query may be answered yet: the table keeps who is served by that. */
+static void move_asked(struct intake *in, struct attrib *a, struct intake_slot *slot)
+{
+	pthread_mutex_lock(&in->lock);
+	intake_move(a, slot, slot->now);
+	pthread_mutex_unlock(&in->lock);
+}
+
+static void end_wait(struct intake *in, struct attrib *a, struct intake_slot *slot,
+		     struct intake_found *found)
+{
+	if (intake_claim(slot, INTAKE_PENDING, INTAKE_ANSWERED) ||
+	    intake_claim(slot, INTAKE_FED, INTAKE_DONE)) {
+		found->pending = true;
+		return;
+	}
+	if (intake_state(slot) == INTAKE_ASKED)
+		move_asked(in, a, slot);
+	uint32_t state = intake_state(slot);
+
+	if (state == INTAKE_MOVING)
+		found->moving = true;
+	else if (state == INTAKE_ENTERED && !found->entered.index)
+		found->entered = slot->entered.ref;
+}
+
 /* Perhaps several: a client that asked again has one query, which one answer ends. The newest come first. */
-struct intake_found intake_answer(struct intake *in, const uint8_t *msg, size_t have,
-				  const struct attrib_owner *who)
+struct intake_found intake_answer(struct intake *in, struct attrib *a, const uint8_t *msg,
+				  size_t have, const struct attrib_owner *who)
 {
 	struct intake_found found = {.pending = false};
 
 	if (!dns_is_standard(msg, have))
 		return found;
-	for (uint16_t *at = bucket_of(in, dns_id(msg), who); *at;) {
-		struct intake_slot *slot = &in->slot[*at - 1];
-		bool entered = state_of(slot) == INTAKE_ENTERED;
+	uint16_t *at = bucket_of(in, INTAKE_BY_CLIENT, intake_key_client(dns_id(msg), who));
 
-		if (!is_answer_to(slot, msg, have, who)) {
-			at = &slot->next;
-			continue;
+	while (*at) {
+		struct intake_slot *slot = &in->slot[*at - 1];
+
+		if (is_answer_to(slot, msg, have, who)) {
+			unchain_at(in, at, INTAKE_BY_CLIENT);
+			end_wait(in, a, slot, &found);
+		} else {
+			at = &slot->next[INTAKE_BY_CLIENT];
 		}
-		if (entered && !found.entered.index)
-			found.entered = slot->who.ref;
-		else if (!entered && claim(slot, INTAKE_PENDING, INTAKE_ANSWERED))
-			found.pending = true;
-		else if (!entered)
-			found.moving = true;
-		*at = slot->next;
-		slot->chained = false;
 	}
 	return found;
 }
 
-bool intake_owner(struct intake *in, uint32_t sequence, struct attrib_owner *who)
+bool intake_owner(const struct intake *in, uint32_t sequence, struct attrib_owner *who)
 {
-	const struct intake_slot *slot = slot_of(in, sequence);
-	bool found = sequence && state_of(slot) == INTAKE_ENTERED && slot->sequence == sequence &&
-		     slot->who.ref.index;
+	const struct intake_slot *slot = &in->slot[number_of(sequence)];
+	const struct intake_entered *there = &slot->entered;
 
-	if (found)
-		*who = slot->who;
-	return found;
+	if (!sequence || intake_state(slot) != INTAKE_ENTERED || slot->sequence != sequence ||
+	    !there->ref.index)
+		return false;
+	*who = slot->who;
+	who->ref = there->ref;
+	who->asked = there->asked;
+	who->question = there->question;
+	who->mark = there->mark;
+	who->state = there->state;
+	who->how = there->how;
+	return true;
 }

@@ -1,17 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Client queries on their way into attribution. Most are answered from the resolver's cache, by the thread that
- * received them, a few microseconds later: those never enter the shared table, and cost no hashing and no lock. Each
- * thread keeps its newest queries in an intake of its own; an answer takes its query out again. What is left goes into
- * the table when an upstream query is about to be decided, in whatever thread, or a client is answered whose query is
- * there: before each decision all intakes are emptied, so attribution sees every query that the program can have acted
- * upon. Answered ones stay where they are until their slot is wanted. Where no waiting client explains an upstream query,
- * it may be the refresh of what the cache has just answered (a prefetch, or after a stale answer): then they are recalled,
- * and enter the table as answered. Pure but for the lock: memory, time and events are given to it.
+ * Client queries on their way into attribution. Most never need its shared table: they are answered from the resolver's
+ * cache, by the thread that received them, a few microseconds later; or a forwarder's thread sends them on as they came,
+ * and has the answer and gives it, with nobody else concerned. Each thread keeps its newest queries in an intake of its
+ * own, without lock or hash, and settles there what it can.
+ *
+ *     client query      comes in                               pending
+ *     upstream query    the same question: it is charged       asked
+ *     upstream answer   final, and leads nowhere               fed
+ *     client answer     it waits no longer                     answered, or done where it was fed
+ *
+ * Whatever else happens is for the table: an upstream query that no pending query of the thread's explains, an answer
+ * that names something, or one to a query that another thread received. First what it may concern is moved there out of
+ * all threads' intakes, each query with what happened to it so far, as if the table had been told at once: who asked the
+ * same, whose upstream query has its answer, or which client is answered; and where that does not explain an upstream
+ * query, everything, so that attribution sees all that the program can have acted upon. What is over stays where it is
+ * until its slot is wanted. Where no waiting client explains an upstream query, it may be the refresh of what the cache has
+ * just answered (a prefetch, or after a stale answer), or be sent once more after its answer: then these are recalled, and
+ * enter the table too. Pure but for the lock: memory, time and events are given to it.
  *
  * The thread that owns an intake fills its slots and publishes each by its state; from then on the slot is whose who
- * first turns that state, the owner with its answer or another thread that empties the intake. Those take turns by a
- * lock, which the owner never needs.
+ * first turns that state, the owner with the next event or another thread that empties the intake. Those take turns by a
+ * lock, which the owner hardly ever needs.
  */
 #ifndef SHIM_INTAKE_H
 #define SHIM_INTAKE_H
@@ -23,42 +33,84 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
 	/*
-	 * A full intake is emptied into the table. BIND takes some hundred queries, twenty a call, before the first of
-	 * their answers leaves.
+	 * What has not ended when its slot is wanted goes into the table. BIND takes some hundred queries, twenty a call,
+	 * before the first of their answers leaves.
 	 */
 	INTAKE_SLOTS = 256,
 	INTAKE_QUESTION_MAX = DNS_NAME_MAX + 4 /* name, type and class */
 };
 
-enum intake_state {
-	INTAKE_EMPTY,	 /* no query, or one that was recalled */
-	INTAKE_PENDING,	 /* neither answered nor in the table */
-	INTAKE_ANSWERED, /* and not in the table, unless it is recalled */
-	INTAKE_MOVING,	 /* on its way there */
-	INTAKE_ENTERED,	 /* in the table: who has its ref */
+/* What a query is found by: numbers that differ where what they stand for does not, mostly. */
+enum intake_key {
+	INTAKE_BY_CLIENT, /* and its ID: intake_key_client */
+	INTAKE_BY_SOCKET, /* of the upstream query, and its ID: intake_key_socket */
+	INTAKE_CHAINS,	  /* by these its owner finds it in a chain, while that is of use */
+	INTAKE_BY_QUESTION = INTAKE_CHAINS, /* intake_key_question */
+	INTAKE_KEYS
 };
 
+enum intake_state {
+	INTAKE_EMPTY,	 /* no query, or one that was recalled, or given up */
+	INTAKE_PENDING,	 /* nothing has happened to it */
+	INTAKE_ASKED,	 /* an upstream query left for it */
+	INTAKE_FED,	 /* ... and had its answer */
+	INTAKE_ANSWERED, /* from pending, unless it is recalled */
+	INTAKE_DONE,	 /* from fed, likewise */
+	INTAKE_MOVING,	 /* on its way into the table */
+	INTAKE_ENTERED,	 /* there: who has its ref */
+};
+
+/* The upstream query that left for it. The owner's, and from INTAKE_ASKED on of who has the slot. */
+struct intake_upstream {
+	struct attrib_socket socket;
+	uint32_t asked, fed; /* when, ms */
+	uint32_t mark;	     /* the client's, as it was found out */
+	uint16_t id;
+	uint8_t state, how; /* of the mark: enum mark_state, enum mark_how */
+};
+
+/* Where it lies in the table, once it is there. */
+struct intake_entered {
+	struct attrib_ref ref;
+	uint32_t asked;
+	uint64_t question;
+	uint32_t mark;
+	uint8_t state, how; /* of the mark */
+};
+
+/* What most queries touch comes first. */
 struct intake_slot {
-	_Atomic uint32_t state; /* enum intake_state */
-	uint16_t
-		next; /* the owner's: in the chain of its bucket, a slot's number plus one; 0: none */
-	bool chained;	   /* the owner's: it is in its chain, for its answer may be yet to come */
+	_Alignas(64) _Atomic uint32_t state; /* enum intake_state */
+	/* the owner's: is it in its chain, and what is behind it there: a slot's number plus one; 0: nothing */
+	bool chained[INTAKE_CHAINS];
+	uint16_t next[INTAKE_CHAINS];
 	uint32_t sequence; /* which query of this intake it holds; 0: none yet */
 	uint32_t now;
 	uint16_t length;
-	struct attrib_owner who;
+	struct attrib_owner who; /* as it came; nobody changes it */
 	uint8_t question[INTAKE_QUESTION_MAX];
+	struct intake_upstream upstream;
+	struct intake_entered entered; /* of who moves it */
 };
 
 struct intake {
-	_Atomic uint32_t sequence;     /* of the newest query; written by the owner alone */
-	uint16_t bucket[INTAKE_SLOTS]; /* the owner's: what has no answer yet, by client and ID */
-	_Atomic uint32_t emptied;      /* up to this one all have left; written under the lock */
-	_Atomic uint32_t recalled;     /* up to this one all that were answered, too; likewise */
+	/* written by the owner alone: */
+	_Atomic uint32_t sequence; /* of the newest query */
+	_Atomic uint32_t asked;	   /* of the newest for which an upstream query left */
+	_Atomic uint32_t key[INTAKE_KEYS][INTAKE_SLOTS]; /* of each slot */
+	/* the owner's: */
+	uint32_t not_pending;			      /* up to this one none is */
+	uint16_t bucket[INTAKE_CHAINS][INTAKE_SLOTS]; /* where chains begin, as next */
+	/* written under the lock: */
+	_Atomic uint32_t emptied;  /* up to this one all have left */
+	_Atomic uint32_t recalled; /* up to this one all that is over, too */
 	pthread_mutex_t lock;
+	_Atomic uint32_t
+		crossed; /* so many in a row were asked here, and answered by other threads */
 	struct intake_slot slot[INTAKE_SLOTS];
 };
 
@@ -74,6 +126,42 @@ void intake_init(struct intake *in);
 uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const uint8_t *msg,
 		      size_t end, const struct attrib_owner *who);
 
+/**
+ * Is it of use to charge queries in here, or is all that follows done by other threads, which find them in the table
+ * sooner (dnsdist's)? The owner's to call.
+ */
+bool intake_settles(const struct intake *in);
+
+/**
+ * An upstream query is about to leave: does a query in here ask the very same, for which nothing has left? Only a
+ * forwarder may be asked (attrib_forwards). The owner's to call.
+ *
+ * @param newest    the number of the turn's newest message, which comes before others; 0: it is none of these
+ * @param msg, end  its bytes, up to the end of the question
+ * @param who       filled in: who asks
+ * @return its number; 0: none does, and the table is to be asked
+ */
+uint32_t intake_find(struct intake *in, uint32_t now, uint32_t newest, const uint8_t *msg,
+		     size_t end, struct attrib_owner *who);
+
+/**
+ * The upstream query is charged to the query of that number, which intake_find gave. The owner's to call.
+ *
+ * @param who  from intake_find, with its mark as it was found out since
+ * @return false where another thread moved it into the table meanwhile: then that is to be asked
+ */
+bool intake_asked(struct intake *in, uint32_t now, uint32_t sequence, uint16_t id,
+		  struct attrib_socket socket, const struct attrib_owner *who);
+
+/**
+ * An upstream's answer came in: is it to a query that was charged here, and final, and leads nowhere? The owner's to call.
+ *
+ * @param msg, have  the whole message, as far as it is there
+ * @return the number of the client's query; 0: the table is to be told of the answer, with all that were charged
+ */
+uint32_t intake_fed(struct intake *in, struct attrib *a, uint32_t now, struct attrib_socket socket,
+		    const uint8_t *msg, size_t have);
+
 /* What became of a query that is answered. */
 struct intake_found {
 	struct attrib_ref entered; /* where the newest of them lies that have gone into the table */
@@ -83,22 +171,59 @@ struct intake_found {
 
 /**
  * A client is answered: where is its query, and where are those by which it asked the same before? The owner's to call,
- * and answered once.
+ * and answered once. One whose upstream query has no answer yet goes into the table now, for that may come.
  *
  * @param msg, have  the answer, as far as it is there
  * @param who  the client: session, flow.client, flow.proto, fd, fd_gen
  */
-struct intake_found intake_answer(struct intake *in, const uint8_t *msg, size_t have,
-				  const struct attrib_owner *who);
+struct intake_found intake_answer(struct intake *in, struct attrib *a, const uint8_t *msg,
+				  size_t have, const struct attrib_owner *who);
 
-/** Moves what is pending into the table. When it returns, all that was published before the call is there. */
-void intake_empty(struct intake *in, struct attrib *a);
+/** Moves what is not over into the table. When it returns, all that was published before the call is there. */
+void intake_empty(struct intake *in, struct attrib *a, uint32_t now);
 
-/** Moves what was answered a moment ago into the table, as answered. When it returns, all that was is there. */
+/**
+ * The same of those with that key alone.
+ *
+ * @param crossing  it is another thread that wants them than their owner
+ */
+void intake_move_those(struct intake *in, struct attrib *a, uint32_t now, enum intake_key by,
+		       uint32_t key, bool crossing);
+
+/** who: as for intake_answer. */
+static inline uint32_t intake_key_client(uint16_t id, const struct attrib_owner *who)
+{
+	return attrib_asker(id, who);
+}
+
+/**
+ * The name may be in any case. By how the question begins, what is in its middle, its length and its type; the shortest
+ * one, the root's, has five bytes.
+ *
+ * @param msg, end  up to the end of the question (dns_question_end)
+ */
+static inline uint32_t intake_key_question(const uint8_t *msg, size_t end)
+{
+	const uint8_t *question = msg + DNS_HEADER_LEN;
+	size_t length = end - DNS_HEADER_LEN;
+	uint32_t head, middle, lower_case = 0x20202020;
+
+	memcpy(&head, question, sizeof(head));
+	memcpy(&middle, question + length / 2 - 2, sizeof(middle));
+	return (head | lower_case) * 0x9e3779b1U ^ (middle | lower_case) * 0x85ebca6bU ^
+	       ((uint32_t)length << 8 | question[length - 3]);
+}
+
+static inline uint32_t intake_key_socket(uint16_t id, struct attrib_socket socket)
+{
+	return (((uint32_t)socket.fd << 8) + socket.gen) * 0x9e3779b1U >> 12 ^ id;
+}
+
+/** Moves what was over a moment ago into the table, as such. When it returns, all that was is there. */
 void intake_recall(struct intake *in, struct attrib *a, uint32_t now);
 
 /** The owner of the query of that number, once it is in the table; false where it is not, or long gone. The owner's to
  * call. */
-bool intake_owner(struct intake *in, uint32_t sequence, struct attrib_owner *who);
+bool intake_owner(const struct intake *in, uint32_t sequence, struct attrib_owner *who);
 
 #endif

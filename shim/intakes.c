@@ -60,7 +60,7 @@ struct intake *intakes_make(struct thread *t)
 	return t->intake;
 }
 
-void intakes_empty(struct attrib *a)
+void intakes_empty(struct attrib *a, uint32_t now)
 {
 	unsigned count = atomic_load_explicit(&highest, memory_order_acquire);
 
@@ -68,7 +68,20 @@ void intakes_empty(struct attrib *a)
 		struct intake *in = atomic_load_explicit(&intakes[i], memory_order_acquire);
 
 		if (in)
-			intake_empty(in, a);
+			intake_empty(in, a, now);
+	}
+}
+
+void intakes_move_those(struct attrib *a, const struct intake *own, uint32_t now,
+			enum intake_key by, uint32_t key)
+{
+	unsigned count = atomic_load_explicit(&highest, memory_order_acquire);
+
+	for (unsigned i = 0; i < count; i++) {
+		struct intake *in = atomic_load_explicit(&intakes[i], memory_order_acquire);
+
+		if (in)
+			intake_move_those(in, a, now, by, key, in != own);
 	}
 }
 
@@ -91,7 +104,7 @@ void intakes_thread_ends(struct thread *t)
 	if (!t->intake)
 		return;
 	if (shim.attrib)
-		intake_empty(t->intake, shim.attrib);
+		intake_empty(t->intake, shim.attrib, thread_now_ms());
 	t->intake = NULL;
 	atomic_store(&taken[t->intake_index], false);
 }

@@ -15,11 +15,19 @@ static inline struct intake *intakes_own(struct thread *t)
 	return t->intake ? t->intake : intakes_make(t);
 }
 
-/** Moves what is pending anywhere into the table: before each decision, and before a query there is settled. */
-void intakes_empty(struct attrib *a);
+/** Moves what is not over anywhere into the table. */
+void intakes_empty(struct attrib *a, uint32_t now);
 
 /**
- * Moves what was answered a moment ago anywhere into the table, as answered.
+ * The same of those with that key alone.
+ *
+ * @param own  the calling thread's; NULL: none
+ */
+void intakes_move_those(struct attrib *a, const struct intake *own, uint32_t now,
+			enum intake_key by, uint32_t key);
+
+/**
+ * Moves what was over a moment ago anywhere into the table, as such.
  *
  * @param own  the calling thread's, which comes last, as the likeliest; NULL: none
  */

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "rx.h"
 
-#include "intakes.h"
+#include "events.h"
 #include "iov.h"
 #include "log.h"
 #include "real.h"
 #include "sock.h"
 #include "thread.h"
-#include "trace.h"
 
 #include <errno.h>
 #include <string.h>
@@ -52,45 +51,17 @@ bool rx_serves_clients(const struct fd_state *st)
 	return !(flags & FD_SENT) || flags & FD_ANSWERED;
 }
 
-void rx_client_query(struct thread *t, struct attrib_owner *who, const uint8_t *msg, size_t end)
-{
-	struct intake *intake = intakes_own(t);
-	struct dns_message query;
-
-	log_count(LOG_client_queries);
-	trace_client(who, msg, end);
-	t->turn_query = 0;
-	if (!intake) {
-		if (dns_parse(attrib_key(shim.attrib), msg, end, &query))
-			attrib_client_query(shim.attrib, thread_now_ms(), &query, who, &t->turn);
-		return;
-	}
-	t->turn_query = intake_query(intake, shim.attrib, thread_now_ms(), msg, end, who);
-	attrib_turn_add(&t->turn, NULL);
-}
-
-void rx_upstream_answer(struct thread *t, struct attrib_socket socket, const uint8_t *msg,
-			size_t have)
-{
-	struct dns_message answer;
-
-	if (!dns_parse(attrib_key(shim.attrib), msg, have, &answer))
-		return;
-	t->turn_query = 0;
-	attrib_upstream_answer(shim.attrib, thread_now_ms(), &answer, msg, have, socket, &t->turn);
-}
-
 static void client_query(struct arrival *in, const uint8_t *msg, size_t have)
 {
 	size_t end = dns_question_end(msg, have);
 
 	if (end)
-		rx_client_query(in->t, &in->who, msg, end);
+		event_client_query(in->t, &in->who, msg, end);
 }
 
 static void upstream_answer(const struct arrival *in, const uint8_t *msg, size_t have)
 {
-	rx_upstream_answer(in->t, (struct attrib_socket){in->who.fd, in->who.fd_gen}, msg, have);
+	event_upstream_answer(in->t, (struct attrib_socket){in->who.fd, in->who.fd_gen}, msg, have);
 }
 
 /* ---- datagrams ---- */

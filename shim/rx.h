@@ -95,13 +95,6 @@ void rx_arrived(const struct rx *rx, const struct msghdr *seen, socklen_t name_r
 /** Does this socket serve clients, so that a query that comes in by it is a client's? */
 bool rx_serves_clients(const struct fd_state *st);
 
-/** A client's query. end: where its question ends (dns_question_end). */
-void rx_client_query(struct thread *t, struct attrib_owner *who, const uint8_t *msg, size_t end);
-
-/** An upstream's answer, as far as it is there. */
-void rx_upstream_answer(struct thread *t, struct attrib_socket socket, const uint8_t *msg,
-			size_t have);
-
 /** The same for recvmmsg, all of it (rx_batch.c). */
 int rx_recvmmsg(int fd, struct mmsghdr *vec, unsigned vlen, int flags, struct timespec *timeout);
 

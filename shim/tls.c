@@ -2,6 +2,7 @@
 #include "tls.h"
 
 #include "decide.h"
+#include "events.h"
 #include "rx.h"
 #include "sent.h"
 #include "sock.h"
@@ -76,17 +77,15 @@ static void written(struct thread *t, struct cleartext *text, const uint8_t *msg
 {
 	uint32_t number = number_of(text->session);
 	struct attrib_owner who = {.session = number};
-	struct dns_message query;
 	struct decision decision;
 
+	(void)len;
 	if (dns_says_answer(msg)) {
-		tx_answered(t, &who, msg, end);
+		event_client_answer(t, &who, msg, end);
 		return;
 	}
-	if (!dns_parse(attrib_key(shim.attrib), msg, len, &query))
-		return;
 	uint32_t mark = decide_query(t, (struct attrib_socket){.fd = SESSION_FD, .gen = number},
-				     &query, &decision);
+				     msg, end, &decision);
 
 	/* several clients' queries that would leave together have no mark that is right for all */
 	if (withhold_applies() &&
@@ -185,7 +184,7 @@ static void client_asked(struct thread *t, const struct cleartext *text, const u
 		who.flow.client = st->peer;
 		who.flow.local = st->self;
 	}
-	rx_client_query(t, &who, msg, end);
+	event_client_query(t, &who, msg, end);
 }
 
 static void decrypted(struct thread *t, struct cleartext *text, const uint8_t *msg, size_t len,
@@ -194,7 +193,7 @@ static void decrypted(struct thread *t, struct cleartext *text, const uint8_t *m
 	struct attrib_socket socket = {.fd = SESSION_FD, .gen = number_of(text->session)};
 
 	if (dns_says_answer(msg))
-		rx_upstream_answer(t, socket, msg, len);
+		event_upstream_answer(t, socket, msg, len);
 	else
 		client_asked(t, text, msg, end);
 }

@@ -3,7 +3,7 @@
 
 #include "caps.h"
 #include "cmsg.h"
-#include "intakes.h"
+#include "events.h"
 #include "iov.h"
 #include "log.h"
 #include "mark.h"
@@ -88,17 +88,14 @@ static void mark_datagram(int fd, struct fd_state *st, const struct msghdr *app,
 }
 
 static void query_leaves(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
-			 const struct dns_message *query, void *control, size_t size,
-			 struct tx_datagram *out)
+			 void *control, size_t size, struct tx_datagram *out)
 {
 	bool first = !(fd_flags(st) & FD_SENT);
 	struct attrib_socket socket = {.fd = fd, .gen = fd_gen(st)};
 
 	if (first)
 		fd_set_flags(st, FD_SENT);
-	uint32_t mark = decide_query(t, socket, query, &out->decision);
-
-	out->end = query->question_end;
+	uint32_t mark = decide_query(t, socket, out->question_at, out->end, &out->decision);
 
 	out->withheld = decision_unknown(&out->decision) && withhold_applies();
 	if (shim.config.dry_run || out->withheld)
@@ -125,14 +122,13 @@ void tx_prepare(struct thread *t, int fd, struct fd_state *st, const struct msgh
 {
 	const uint8_t *msg = NULL;
 	size_t have = start_of(app, scratch, &msg);
-	struct dns_message query;
 
 	out->changed = out->refused = out->withheld = out->decision.made = false;
 	out->question_at = msg;
-	out->end = 0;
 	out->answer = tx_is_answer(msg, have);
-	if (!out->answer && dns_parse(attrib_key(shim.attrib), msg, have, &query))
-		query_leaves(t, fd, st, app, &query, control, size, out);
+	out->end = out->answer ? 0 : dns_question_end(msg, have);
+	if (out->end)
+		query_leaves(t, fd, st, app, control, size, out);
 	else
 		clear_stale(fd, st, out);
 	if (out->refused && !out->withheld) {
@@ -175,40 +171,6 @@ void tx_query_left(int fd, struct fd_state *st, const struct msghdr *app,
 
 /* ---- a client's answer ---- */
 
-/*
- * Noted before it leaves: whatever another thread sends from then on is not this client's any more, though this thread
- * be set aside behind its send for a while. One that cannot leave is there all the same: nothing more is asked for it.
- */
-
-/* Its query was received by another thread, or has left its slot; or it may wait in the table by another one. */
-static void answered_elsewhere(const struct attrib_owner *who, const uint8_t *msg, size_t have)
-{
-	struct dns_message answer;
-
-	if (!dns_parse(attrib_key(shim.attrib), msg, have, &answer))
-		return;
-	intakes_empty(shim.attrib);
-	attrib_client_answer(shim.attrib, thread_now_ms(), &answer, who);
-}
-
-void tx_answered(struct thread *t, const struct attrib_owner *who, const uint8_t *msg, size_t have)
-{
-	struct intake_found found = {.pending = false};
-
-	if (t->intake)
-		found = intake_answer(t->intake, msg, have, who);
-	bool settled = found.pending && !found.moving;
-
-	if (found.entered.index) {
-		/* what it asked again, of other threads too, joins it there */
-		intakes_empty(shim.attrib);
-		settled |= attrib_answered(shim.attrib, thread_now_ms(), found.entered);
-	}
-	/* it may have asked before, in another thread, and wait in the table */
-	if (!settled || attrib_may_await(shim.attrib, dns_id(msg), who))
-		answered_elsewhere(who, msg, have);
-}
-
 static void answer_leaves(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
 			  const uint8_t *msg, size_t have)
 {
@@ -221,7 +183,7 @@ static void answer_leaves(struct thread *t, int fd, struct fd_state *st, const s
 		endpoint_from(&who.flow.client, app->msg_name, app->msg_namelen);
 	else if (sock_ends(fd, st))
 		who.flow.client = st->peer;
-	tx_answered(t, &who, msg, have);
+	event_client_answer(t, &who, msg, have);
 }
 
 static void answer_in_pieces_leaves(struct thread *t, int fd, struct fd_state *st,

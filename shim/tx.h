@@ -93,14 +93,6 @@ static inline bool tx_is_plain_answer(const struct fd_state *st, const struct ms
 /** A datagram that is an answer is about to leave. errno is kept. */
 void tx_answer_leaves(int fd, struct fd_state *st, const struct msghdr *app);
 
-/**
- * A client is answered: it waits no longer.
- *
- * @param who  the client, by what tells clients apart: session, flow.client, flow.proto, fd, fd_gen
- * @param msg, have  at least a header
- */
-void tx_answered(struct thread *t, const struct attrib_owner *who, const uint8_t *msg, size_t have);
-
 /** Did the kernel refuse the mark, and not a firewall the packet? Looks at errno; n: what the call returned. */
 bool tx_refused_mark(ssize_t n);
 

@@ -2,6 +2,7 @@
 /* What is written on a TCP connection: each query's bytes bear its client's mark. */
 #include "cmsg.h"
 #include "decide.h"
+#include "events.h"
 #include "iov.h"
 #include "log.h"
 #include "mark.h"
@@ -77,13 +78,14 @@ static bool must_stay(const struct outgoing *out, const struct decision *decisio
 	return withhold_applies() && (undecided || decision_unknown(decision));
 }
 
-static void decide_message(struct outgoing *out, const struct dns_message *query,
+/* end: where its question ends; 0: that is not there. */
+static void decide_message(struct outgoing *out, const uint8_t *head, size_t end,
 			   struct decision *decision)
 {
 	struct attrib_socket socket = {out->fd, fd_gen(out->st)};
 
-	if (query)
-		decide_query(out->t, socket, query, decision);
+	if (end)
+		decide_query(out->t, socket, head, end, decision);
 	else
 		decide_connection(out->t, fd_flags(out->st) & FD_TLS, decision);
 }
@@ -97,14 +99,13 @@ static void answer_leaves(struct outgoing *out, const uint8_t *head, size_t have
 		return;
 	attrib_owner_begin(&who, out->fd, fd_gen(out->st), IPPROTO_TCP);
 	who.flow.client = out->st->peer;
-	tx_answered(out->t, &who, head, have);
+	event_client_answer(out->t, &who, head, have);
 }
 
 static bool message_starts(void *ctx, const uint8_t *head, size_t have, size_t offset)
 {
 	struct outgoing *out = ctx;
-	struct dns_message parsed;
-	bool whole_question = dns_parse(attrib_key(shim.attrib), head, have, &parsed);
+	size_t end = dns_question_end(head, have);
 	struct begun *begun = &out->begun[out->queries_begun];
 
 	if (have > 2 && dns_says_answer(head)) {
@@ -117,8 +118,8 @@ static bool message_starts(void *ctx, const uint8_t *head, size_t have, size_t o
 		return false;
 	}
 	out->queries = true;
-	decide_message(out, whole_question ? &parsed : NULL, &begun->decision);
-	bool stays = must_stay(out, &begun->decision, whole_question, have);
+	decide_message(out, head, end, &begun->decision);
+	bool stays = must_stay(out, &begun->decision, end, have);
 
 	if (stays && offset) {
 		out->limit = offset; /* what is before it leaves first */

@@ -110,7 +110,7 @@ static void ask(const struct query *q, uint8_t noise)
 	size_t end = write_question(&w, q->id, WIRE_RD, q->question, noise);
 
 	if (queries >= INTAKE_SLOTS && query[queries - INTAKE_SLOTS].fate == PENDING)
-		enter_all(); /* there is no room */
+		query[queries - INTAKE_SLOTS].fate = ENTERED; /* there is no room */
 	query[queries] = *q;
 	query[queries].sequence = intake_query(&intake, table, 0, w.bytes, end, &o);
 	require(query[queries].sequence != 0);
@@ -139,7 +139,7 @@ static void answer(const struct query *q, uint8_t noise)
 				expected = there.ref;
 		}
 	}
-	struct intake_found found = intake_answer(&intake, w.bytes, end, &o);
+	struct intake_found found = intake_answer(&intake, table, w.bytes, end, &o);
 
 	require(found.pending == pending);
 	require(found.entered.index == expected.index && found.entered.tag == expected.tag &&
@@ -214,7 +214,7 @@ static void step(const uint8_t e[3])
 	case 7:
 		if (e[2] & 1)
 			intake_recall(&intake, table, 0);
-		intake_empty(&intake, table);
+		intake_empty(&intake, table, 0);
 		enter_all();
 		break;
 	default:

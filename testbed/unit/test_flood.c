@@ -147,7 +147,7 @@ static struct attrib_decision decide(unsigned socket, unsigned id, const char *n
 	struct attrib_decision d;
 	struct dns_message m;
 
-	intake_empty(&intake, a);
+	intake_empty(&intake, a, now);
 	wire_message(&w, id & 0xffff, 0, name, 1);
 	parse(&w, &m);
 	attrib_upstream_query(a, now, &m, socket_of(socket), NULL, &d);
@@ -381,12 +381,12 @@ static void answered_first(void **state)
 	}
 	for (unsigned n = 0; n < ATTRIB_CAPACITY_DEFAULT - 512; n++)
 		ask(&whose, n, numbered('f', n, "com"));
-	intake_empty(&intake, a);
+	intake_empty(&intake, a, now);
 	attrib_usage(a, &before);
 	assert_int_equal(attrib_lost(a), 0);
 	for (unsigned n = 0; n < 512; n++)
 		ask(&whose, n, numbered('g', n, "com"));
-	intake_empty(&intake, a);
+	intake_empty(&intake, a, now);
 	attrib_usage(a, &after);
 	assert_int_equal(attrib_lost(a), 0);
 	assert_true(after.answered < before.answered);

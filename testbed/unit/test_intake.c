@@ -75,7 +75,7 @@ static bool answer_to(const struct attrib_owner *o, unsigned id, const char *nam
 	wire_message(&w, id, WIRE_QR, name, 1);
 	size_t end = dns_question_end(w.bytes, w.len);
 	uint8_t *copy = exact_copy(w.bytes, end);
-	bool found = intake_answer(&intake, copy, end, o).pending;
+	bool found = intake_answer(&intake, a, copy, end, o).pending;
 
 	free(copy);
 	return found;
@@ -111,7 +111,7 @@ static struct attrib_decision decide(const char *name, uint32_t now)
 	struct dns_message m;
 	struct wire w;
 
-	intake_empty(&intake, a);
+	intake_empty(&intake, a, 0);
 	wire_message(&w, 9, 0, name, 1);
 	assert_true(dns_parse(&key, w.bytes, w.len, &m));
 	attrib_upstream_query(a, now, &m, (struct attrib_socket){.fd = 9}, NULL, &d);
@@ -260,7 +260,7 @@ static void owner_once_in_the_table(void **state)
 	uint32_t n = query(1, 10, "www.example.com");
 
 	assert_false(intake_owner(&intake, n, &o));
-	intake_empty(&intake, a);
+	intake_empty(&intake, a, 0);
 	assert_true(intake_owner(&intake, n, &o));
 	assert_int_equal(o.mark, 1);
 	assert_int_equal(o.id, 10);
@@ -284,7 +284,7 @@ static void sequence_turns_over(void **state)
 		uint32_t n = query(i, i, name);
 
 		if (i % 2) {
-			intake_empty(&intake, a);
+			intake_empty(&intake, a, 0);
 			assert_true(intake_owner(&intake, n, &o));
 			assert_int_equal(o.mark, i);
 		}
@@ -336,7 +336,7 @@ static void longest_question(void **state)
 
 	assert_int_equal(end, DNS_HEAD_MAX);
 	assert_int_not_equal(intake_query(&intake, a, 0, w.bytes, end, &o), 0);
-	intake_empty(&intake, a);
+	intake_empty(&intake, a, 0);
 	assert_int_equal(in_table(), 1);
 }
 
@@ -356,7 +356,7 @@ static void asked_again_while_in_the_table(void **state)
 	wire_message(&w, 10, WIRE_QR, "printer", 1);
 
 	assert_true(attrib_may_await(a, 10, &o));
-	struct intake_found found = intake_answer(&intake, w.bytes, w.len, &o);
+	struct intake_found found = intake_answer(&intake, a, w.bytes, w.len, &o);
 
 	assert_true(found.pending);
 	assert_int_equal(pending(), 0);
@@ -364,7 +364,7 @@ static void asked_again_while_in_the_table(void **state)
 	assert_false(attrib_answered(a, 0, found.entered));
 	assert_false(attrib_may_await(a, 10, &o));
 	query(1, 10, "printer");
-	found = intake_answer(&intake, w.bytes, w.len, &o);
+	found = intake_answer(&intake, a, w.bytes, w.len, &o);
 	assert_true(found.pending);
 	assert_int_equal(found.entered.index, 0);
 	assert_int_equal(owner_of("printer"), 0);
@@ -380,11 +380,11 @@ static void answered_twice_out_of_the_table(void **state)
 	query(1, 10, "printer");
 	assert_int_equal(owner_of("printer"), 1);
 	wire_message(&w, 10, WIRE_QR, "prInter", 1);
-	struct intake_found found = intake_answer(&intake, w.bytes, w.len, &o);
+	struct intake_found found = intake_answer(&intake, a, w.bytes, w.len, &o);
 
 	assert_false(found.pending);
 	assert_true(attrib_answered(a, 0, found.entered));
-	found = intake_answer(&intake, w.bytes, w.len, &o);
+	found = intake_answer(&intake, a, w.bytes, w.len, &o);
 	assert_false(found.pending);
 	assert_int_equal(found.entered.index, 0);
 	assert_int_equal(in_table(), 0);
@@ -399,11 +399,11 @@ static void answered_while_moving(void **state)
 
 	(void)state;
 	query(1, 10, "printer");
-	intake_empty(&intake, a);
+	intake_empty(&intake, a, 0);
 	query(1, 10, "printer");
 	atomic_store(&intake.slot[2].state, INTAKE_MOVING);
 	wire_message(&w, 10, WIRE_QR, "printer", 1);
-	found = intake_answer(&intake, w.bytes, w.len, &o);
+	found = intake_answer(&intake, a, w.bytes, w.len, &o);
 	assert_true(found.moving);
 	assert_false(found.pending);
 	assert_int_not_equal(found.entered.index, 0);
@@ -468,7 +468,7 @@ static void recalled_while_it_waits_again(void **state)
 	query(1, 10, "printer");
 	assert_true(answer(1, 10, "printer"));
 	query(1, 10, "printer");
-	intake_empty(&intake, a);
+	intake_empty(&intake, a, 0);
 	intake_recall(&intake, a, 0);
 	assert_int_equal(owner_of("printer"), 1);
 }
@@ -483,7 +483,7 @@ static void recalled_into_a_full_table(void **state)
 		snprintf(name, sizeof(name), "h%u.example.net", i);
 		query(1 + i % 200, i, name);
 	}
-	intake_empty(&intake, a);
+	intake_empty(&intake, a, 0);
 	uint64_t lost = attrib_lost(a);
 
 	for (unsigned i = 0; i < INTAKE_SLOTS; i++) {
@@ -503,7 +503,7 @@ static void *empty_all_the_time(void *unused)
 {
 	(void)unused;
 	while (!atomic_load(&race_over)) {
-		intake_empty(&intake, a);
+		intake_empty(&intake, a, 0);
 		intake_recall(&intake, a, 0);
 	}
 	return NULL;
@@ -539,7 +539,7 @@ static void emptied_by_others(void **state)
 			answered++;
 			continue;
 		}
-		intake_empty(&intake, a);
+		intake_empty(&intake, a, 0);
 		assert_true(intake_owner(&intake, n, &o));
 		assert_int_equal(o.mark, 1 + i % 200);
 		entered++;

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the two halves of an intake share: intake.c, the owner's side, and intake_move.c, the way into the table, which any
+ * thread may go. Of use to them alone.
+ */
+#ifndef SHIM_INTAKE_SLOT_H
+#define SHIM_INTAKE_SLOT_H
+
+#include "intake.h"
+
+static inline uint32_t intake_state(const struct intake_slot *slot)
+{
+	return atomic_load_explicit(&slot->state, memory_order_acquire);
+}
+
+static inline void intake_set_state(struct intake_slot *slot, enum intake_state state)
+{
+	atomic_store_explicit(&slot->state, state, memory_order_release);
+}
+
+/** Whoever turns a slot's state first has it. */
+static inline bool intake_claim(struct intake_slot *slot, enum intake_state from,
+				enum intake_state to)
+{
+	uint32_t state = from;
+
+	return atomic_compare_exchange_strong_explicit(&slot->state, &state, to,
+						       memory_order_acq_rel, memory_order_acquire);
+}
+
+/** Moves one that is not over into the table, unless it is there or over by now. The lock is held. */
+void intake_move(struct attrib *a, struct intake_slot *slot, uint32_t now);
+
+#endif

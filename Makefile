@@ -35,6 +35,11 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pro
 LANGUAGE = -std=c11 -D_GNU_SOURCE -fno-strict-aliasing
 UNFORTIFIED = -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0
 STANDARD = $(LANGUAGE) $(UNFORTIFIED)
+# Optimised at the link, where the compiler can: short functions in their own files then cost no calls (a tenth of all
+# instructions). LTO= turns it off.
+ifndef LTO
+LTO := $(shell echo 'int one;' | $(CC) -flto=auto -shared -fPIC -xc -o /dev/null - 2>/dev/null && echo -flto=auto)
+endif
 LIBFLAGS = $(LANGUAGE) $(WARNINGS) $(CFLAGS) $(UNFORTIFIED) -fPIC -fvisibility=hidden -fstack-protector-strong -MMD -MP -DSHIM_VERSION='"$(VERSION)"'
 HARDENED = -fPIE -fstack-protector-strong
 LIBLINK = -shared -pthread -Wl,-soname,libconnmarkshim.so -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,defs \
@@ -69,13 +74,13 @@ build/shim build/scripts build/tests build/asan/tests build/tsan/tests build/fuz
 	mkdir -p $@
 
 build/shim/%.o: shim/%.c | build/shim
-	$(CC) $(LIBFLAGS) -c -o $@ $<
+	$(CC) $(LIBFLAGS) $(LTO) -c -o $@ $<
 
 build/shim/exports.map: shim/exports.map.in shim/calls.h shim/compat.h | build/shim
 	$(CC) -E -P -x c -o $@ $<
 
 build/libconnmarkshim.so: $(OBJECTS) build/shim/exports.map
-	$(CC) $(LIBLINK) $(LDFLAGS) -Wl,--version-script=build/shim/exports.map -o $@ $(OBJECTS) $(LIBS)
+	$(CC) $(LIBLINK) $(if $(LTO),$(CFLAGS) $(LTO)) $(LDFLAGS) -Wl,--version-script=build/shim/exports.map -o $@ $(OBJECTS) $(LIBS)
 
 STAT_OBJECTS = $(patsubst scripts/%.c,build/scripts/%.o,$(wildcard scripts/connmark-stat*.c))
 

@@ -173,8 +173,11 @@ static bool refresh_query(struct attrib *a, struct shard *s, uint32_t now, uint6
 		shard_drop(s, i);
 		return false;
 	}
-	shard_renew(s, i, now);
-	s->entries[i].owner.asked = now;
+	if ((int32_t)(now - s->entries[i].stamp) >
+	    0) { /* one that comes from an intake may be older */
+		shard_renew(s, i, now);
+		s->entries[i].owner.asked = now;
+	}
 	who->ref = ref_to(a, s, i);
 	if (who->state == MARK_UNKNOWN) {
 		who->mark = s->entries[i].owner.mark;
@@ -254,6 +257,17 @@ static void owner_asks(struct attrib_owner *who, uint32_t now, const struct dns_
 	who->ref = (struct attrib_ref){0};
 }
 
+/* Out of an intake comes perhaps one that asked before it. */
+static void note_newest(struct attrib *a, uint32_t now, struct attrib_ref ref)
+{
+	uint32_t before = atomic_load_explicit(&a->newest_asked, memory_order_relaxed);
+
+	if ((int32_t)(now - before) < 0 && atomic_load_explicit(&a->newest, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&a->newest_asked, now, memory_order_relaxed);
+	atomic_store_explicit(&a->newest, pack(ref), memory_order_relaxed);
+}
+
 void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_message *query,
 			 struct attrib_owner *who, struct attrib_turn *turn)
 {
@@ -263,7 +277,7 @@ void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_messag
 	owner_asks(who, now, query);
 	bool again = refresh_query(a, s, now, key, who);
 	if (!again && enter_query(a, s, now, query, key, CLASS_WAITING, who))
-		atomic_store_explicit(&a->newest, pack(who->ref), memory_order_relaxed);
+		note_newest(a, now, who->ref);
 	shard_unlock(s);
 	if (!again && who->ref.index)
 		follow_aliases(a, now, &query->name, who);
@@ -335,7 +349,7 @@ struct learning {
 	struct attrib *a;
 	uint32_t now;
 	const struct dns_name *question;
-	bool owned;
+	bool owned, offered; /* offered: the answer is of a server that recurses itself (RA) */
 	struct attrib_owner owner;
 	struct alias alias; /* what the question's name turns out to be */
 	uint64_t chain_end;
@@ -363,8 +377,11 @@ static void learn(void *ctx, uint16_t type, const struct dns_name *from,
 {
 	struct learning *l = ctx;
 
-	if (type == DNS_TYPE_NS && lies_in(l->question, from))
+	if (type == DNS_TYPE_NS && lies_in(l->question, from)) {
 		servers_learn(&l->a->servers, name, zone_of(from));
+		if (!l->offered)
+			atomic_store_explicit(&l->a->recurses, true, memory_order_relaxed);
+	}
 	if (!l->owned)
 		return;
 	attrib_learn(l->a, l->now, &l->owner, name, type == DNS_TYPE_NS);
@@ -421,9 +438,14 @@ static struct shard *owner_fed(struct attrib *a, struct shard *s, struct attrib_
 	return home;
 }
 
-/* The upstream query has its answer. False: it is not known. */
+/*
+ * The upstream query has its answer. False: it is not known.
+ *
+ * final: it leaves nothing to ask for its client; last_word: nor for others who wait
+ */
 static bool end_upstream(struct attrib *a, uint32_t now, const struct dns_message *answer,
-			 struct attrib_socket socket, bool final, struct attrib_owner *owner)
+			 struct attrib_socket socket, bool final, bool last_word,
+			 struct attrib_owner *owner)
 {
 	struct shard *s = enter(a, shard_of(&answer->name, 0), now);
 	uint32_t i = shard_find(s, attrib_upstream_key(a, answer, socket));
@@ -432,7 +454,7 @@ static bool end_upstream(struct attrib *a, uint32_t now, const struct dns_messag
 		*owner = s->entries[i].owner;
 		remember(s, now, s->entries[i].key.hash, owner);
 		shard_drop(s, i);
-		question_answered(s, answer, final);
+		question_answered(s, answer, last_word);
 		s = owner_fed(a, s, owner->ref, final);
 	}
 	shard_unlock(s);
@@ -446,10 +468,13 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 	struct learning l = {.a = a,
 			     .now = now,
 			     .question = &answer->name,
+			     .offered = dns_offers_recursion(msg),
 			     .owner = {.fd = -1},
 			     .chain_end = dns_name_hash(&answer->name)};
 
-	l.owned = end_upstream(a, now, answer, socket, dns_is_final(msg), &l.owner);
+	bool final = dns_is_final(msg);
+
+	l.owned = end_upstream(a, now, answer, socket, final, final, &l.owner);
 	attrib_turn_add(turn, l.owned ? &l.owner : NULL);
 	if (turn && answer->truncated) { /* one that nobody owns is a rival all the same */
 		turn->truncated++;
@@ -526,7 +551,7 @@ void attrib_commit(struct attrib *a, uint32_t now, const struct dns_message *que
 
 bool attrib_forwards(const struct attrib *a)
 {
-	return !servers_beyond_root(&a->servers);
+	return !atomic_load_explicit(&a->recurses, memory_order_relaxed);
 }
 
 void attrib_asked(struct attrib *a, uint32_t now, const struct dns_message *query,
@@ -553,12 +578,29 @@ void attrib_fed(struct attrib *a, uint32_t now, const struct dns_message *query,
 {
 	struct attrib_owner owner;
 
-	end_upstream(a, now, query, socket, true, &owner);
+	/* when it came attrib_final told: others may have asked since, and be here before it */
+	end_upstream(a, now, query, socket, true, false, &owner);
+}
+
+bool attrib_awaits(struct attrib *a, uint32_t now, const struct dns_message *answer,
+		   struct attrib_socket socket)
+{
+	struct shard *s = enter(a, shard_of(&answer->name, 0), now);
+	bool known = shard_find(s, attrib_upstream_key(a, answer, socket));
+
+	shard_unlock(s);
+	return known;
 }
 
 void attrib_done(struct attrib *a, uint32_t now, const struct dns_message *query,
 		 struct attrib_socket socket, const struct attrib_owner *owner)
 {
+	struct attrib_owner who = *owner;
+	struct dns_message client = *query;
+
+	client.id = owner->id;
+	if (servers_any(&a->servers)) /* as state_after has it */
+		attrib_client_past(a, owner->asked, &client, &who);
 	struct shard *s = enter(a, shard_of(&query->name, 0), now);
 
 	remember(s, now, attrib_upstream_key(a, query, socket), owner);

@@ -256,7 +256,7 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
  * matters to a decision after all, the table is told with these what happened, in the same order.
  */
 
-/** Does the program only forward, as far as is known: no name server but the root's was learned? */
+/** Does the program only forward, as far as is known: to servers that recurse for it? */
 bool attrib_forwards(const struct attrib *a);
 
 /** A turn's sole message was seen to cause an upstream query for its own question, or one for another's. */
@@ -283,6 +283,10 @@ void attrib_fed(struct attrib *a, uint32_t now, const struct dns_message *query,
  */
 void attrib_done(struct attrib *a, uint32_t now, const struct dns_message *query,
 		 struct attrib_socket socket, const struct attrib_owner *owner);
+
+/** Is that an answer to an upstream query that the table knows? */
+bool attrib_awaits(struct attrib *a, uint32_t now, const struct dns_message *answer,
+		   struct attrib_socket socket);
 
 /**
  * Such an answer has come: its name is no alias (any more), and upstream has had the last word on it.

@@ -33,6 +33,9 @@ struct attrib {
 	_Atomic uint32_t turn_right, turn_wrong;
 	_Atomic uint64_t
 		newest; /* the client query entered last: a reference in one word, see pack */
+	_Atomic uint32_t newest_asked; /* when that was */
+	_Atomic bool
+		recurses; /* a server that offers no recursion has named others: the program asks on by itself */
 	struct tally tally;
 	struct servers servers;
 	struct aliases aliases;

@@ -67,6 +67,12 @@ static inline bool dns_says_answer(const uint8_t *msg)
 	return msg[2] & 0x80;
 }
 
+/** Its RA bit, of a message that has a header: does the server say that it recurses for others? */
+static inline bool dns_offers_recursion(const uint8_t *msg)
+{
+	return msg[3] & 0x80;
+}
+
 /** RFC 4343: only ASCII letters fold. */
 static inline uint8_t dns_fold(uint8_t c)
 {

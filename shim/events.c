@@ -30,8 +30,10 @@ static void upstream_answer_in_table(struct thread *t, uint32_t now, struct attr
 
 	if (!dns_parse(attrib_key(shim.attrib), msg, have, &answer))
 		return;
-	intakes_move_those(shim.attrib, t->intake, now, INTAKE_BY_SOCKET,
-			   intake_key_socket(answer.id, socket));
+	/* charged by another thread, perhaps */
+	if (intakes_have_charged() && !attrib_awaits(shim.attrib, now, &answer, socket))
+		intakes_move_those(shim.attrib, t->intake, now, INTAKE_BY_SOCKET,
+				   intake_key_socket(answer.id, socket));
 	t->turn_query = 0;
 	attrib_upstream_answer(shim.attrib, now, &answer, msg, have, socket, &t->turn);
 }
@@ -80,13 +82,11 @@ void event_client_answer(struct thread *t, const struct attrib_owner *who, const
 		found = intake_answer(t->intake, shim.attrib, msg, have, who);
 	bool settled = found.pending && !found.moving;
 
-	if (found.entered.index) {
-		uint32_t now = thread_now_ms();
-
-		move_client(t, now, who, msg);
-		settled |= attrib_answered(shim.attrib, now, found.entered);
-	}
-	/* it may have asked before, in another thread, and wait in the table */
+	/* others may have received it once more: that joins the one in the table, and ends with it, or by the table */
+	if ((found.entered.index || found.fed) && intakes_share())
+		move_client(t, thread_now_ms(), who, msg);
+	if (found.entered.index)
+		settled |= attrib_answered(shim.attrib, thread_now_ms(), found.entered);
 	if (!settled || attrib_may_await(shim.attrib, dns_id(msg), who))
 		answered_elsewhere(t, who, msg, have);
 }

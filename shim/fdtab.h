@@ -58,6 +58,8 @@ struct fd_state {
 		gen; /* counts births and ends: tells the sockets apart that bear one number */
 	/* the socket's SO_MARK: as the program set it, and as it is now */
 	_Atomic uint32_t base_mark, current_mark;
+	_Atomic uint32_t
+		reader; /* who received a client's query by it: an intake's number plus one (intakes.c) */
 	/* the mark of the client at the other end, once looked up (TCP): see decide.c */
 	_Atomic uint64_t client_mark;
 	/* the mark that a query left with last, and whose socket's it was: see sent.c */

@@ -3,7 +3,13 @@
 
 #include <string.h>
 
-enum { CROSSED_MAX = 16 };
+enum {
+	CROSSED_MAX = 16,     /* in a row: then nothing is charged here any more ... */
+	CROSSED_AGAIN = 4096, /* ... until so many queries have come */
+	LINGER_MS =
+		2000, /* who waits for longer goes into the table, where all are in the order of their age */
+	ADVANCE_EVERY = 8,
+};
 
 void intake_init(struct intake *in)
 {
@@ -63,6 +69,13 @@ static void unchain(struct intake *in, unsigned number, enum intake_key by)
 
 /* ---- client queries ---- */
 
+static void move_now(struct intake *in, struct attrib *a, struct intake_slot *slot, uint32_t now)
+{
+	pthread_mutex_lock(&in->lock);
+	intake_move(a, slot, now);
+	pthread_mutex_unlock(&in->lock);
+}
+
 /* The next slot, where what it held is over, or in the table. */
 static struct intake_slot *next_slot(struct intake *in, struct attrib *a, uint32_t now,
 				     uint32_t sequence)
@@ -74,15 +87,37 @@ static struct intake_slot *next_slot(struct intake *in, struct attrib *a, uint32
 
 	if (over && intake_claim(slot, state, INTAKE_EMPTY))
 		state = INTAKE_EMPTY;
-	if (state != INTAKE_EMPTY && state != INTAKE_ENTERED) {
-		pthread_mutex_lock(&in->lock);
-		intake_move(a, slot, now);
-		pthread_mutex_unlock(&in->lock);
-	}
+	if (state != INTAKE_EMPTY && state != INTAKE_ENTERED)
+		move_now(in, a, slot, now);
 	for (enum intake_key by = 0; by < INTAKE_CHAINS; by++)
 		if (slot->chained[by])
 			unchain(in, number, by);
 	return slot;
+}
+
+/* By what is over the front moves on; one that lingers there goes into the table. Called for one query in ADVANCE_EVERY. */
+static void advance(struct intake *in, struct attrib *a, uint32_t now, uint32_t newest)
+{
+	uint32_t over = atomic_load_explicit(&in->over, memory_order_relaxed);
+
+	if (newest - over > INTAKE_SLOTS)
+		over = newest - INTAKE_SLOTS;
+	for (unsigned steps = 0; steps < 2 * ADVANCE_EVERY && over != newest; steps++) {
+		struct intake_slot *slot = &in->slot[number_of(over + 1)];
+		uint32_t state = intake_state(slot);
+
+		if (state == INTAKE_PENDING || state == INTAKE_ASKED || state == INTAKE_FED) {
+			if ((int32_t)(now - slot->now) < LINGER_MS)
+				break;
+			move_now(in, a, slot, now);
+		} else if (state == INTAKE_MOVING) {
+			break;
+		}
+		over++;
+	}
+	atomic_store_explicit(&in->over, over, memory_order_release);
+	if (newest % CROSSED_AGAIN < ADVANCE_EVERY)
+		atomic_store_explicit(&in->crossed, 0, memory_order_relaxed);
 }
 
 uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const uint8_t *msg,
@@ -95,6 +130,8 @@ uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const u
 	unsigned number = number_of(sequence);
 	struct intake_slot *slot = next_slot(in, a, now, sequence);
 
+	if (sequence % ADVANCE_EVERY == 0)
+		advance(in, a, now, sequence - 1);
 	slot->sequence = sequence;
 	slot->now = now;
 	slot->who = *who;
@@ -203,6 +240,15 @@ uint32_t intake_find(struct intake *in, uint32_t now, uint32_t newest, const uin
 	return slot->sequence;
 }
 
+static void note_asked(struct intake *in, uint32_t sequence)
+{
+	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_relaxed);
+	uint32_t before = atomic_load_explicit(&in->asked, memory_order_relaxed);
+
+	if (!before || newest - sequence < newest - before)
+		atomic_store_explicit(&in->asked, sequence, memory_order_release);
+}
+
 bool intake_asked(struct intake *in, uint32_t now, uint32_t sequence, uint16_t id,
 		  struct attrib_socket socket, const struct attrib_owner *who)
 {
@@ -222,8 +268,7 @@ bool intake_asked(struct intake *in, uint32_t now, uint32_t sequence, uint16_t i
 	if (!intake_claim(slot, INTAKE_PENDING, INTAKE_ASKED))
 		return false;
 	chain(in, number, INTAKE_BY_SOCKET, key);
-	if ((int32_t)(sequence - atomic_load_explicit(&in->asked, memory_order_relaxed)) > 0)
-		atomic_store_explicit(&in->asked, sequence, memory_order_release);
+	note_asked(in, sequence);
 	return true;
 }
 
@@ -232,44 +277,64 @@ static bool same_socket(struct attrib_socket a, struct attrib_socket b)
 	return a.fd == b.fd && a.gen == b.gen;
 }
 
-static bool awaits(const struct intake_slot *slot, struct attrib_socket socket, const uint8_t *msg,
-		   size_t have)
+/* By its upstream query: the same ID, socket and question. */
+static bool sent_as(const struct intake_slot *slot, struct attrib_socket socket, const uint8_t *msg,
+		    size_t have)
 {
-	return intake_state(slot) == INTAKE_ASKED && slot->upstream.id == dns_id(msg) &&
-	       same_socket(slot->upstream.socket, socket) && same_asked(slot, msg, have);
+	return slot->upstream.id == dns_id(msg) && same_socket(slot->upstream.socket, socket) &&
+	       same_asked(slot, msg, have);
 }
 
-/* The query that an upstream's answer is to, which is no more to be found by it. */
-static struct intake_slot *take_asked(struct intake *in, struct attrib_socket socket,
-				      const uint8_t *msg, size_t have)
+/* Where the chain by sockets goes on to who sent that; NULL: nobody did. */
+static uint16_t *find_sent(struct intake *in, struct attrib_socket socket, const uint8_t *msg,
+			   size_t have)
 {
 	uint16_t *at = bucket_of(in, INTAKE_BY_SOCKET, intake_key_socket(dns_id(msg), socket));
 
-	for (; *at; at = &in->slot[*at - 1].next[INTAKE_BY_SOCKET]) {
-		struct intake_slot *slot = &in->slot[*at - 1];
-
-		if (awaits(slot, socket, msg, have)) {
-			unchain_at(in, at, INTAKE_BY_SOCKET);
-			return slot;
-		}
-	}
+	for (; *at; at = &in->slot[*at - 1].next[INTAKE_BY_SOCKET])
+		if (sent_as(&in->slot[*at - 1], socket, msg, have))
+			return at;
 	return NULL;
+}
+
+enum intake_repeat intake_repeated(struct intake *in, struct attrib_socket socket,
+				   const uint8_t *msg, size_t end, struct attrib_owner *who)
+{
+	const uint16_t *at = find_sent(in, socket, msg, end);
+	const struct intake_slot *slot = at ? &in->slot[*at - 1] : NULL;
+
+	if (!slot)
+		return INTAKE_NO_REPEAT;
+	if (intake_state(slot) != INTAKE_ASKED)
+		return INTAKE_REPEAT_IN_TABLE;
+	*who = intake_charged(slot);
+	return INTAKE_REPEAT;
+}
+
+static bool settles(const struct intake_slot *slot, struct attrib *a, const uint8_t *msg,
+		    size_t have, struct dns_message *answer)
+{
+	return dns_is_final(msg) &&
+	       dns_leads_nowhere(msg, have, DNS_HEADER_LEN + (size_t)slot->length) &&
+	       dns_parse(attrib_key(a), msg, have, answer);
 }
 
 uint32_t intake_fed(struct intake *in, struct attrib *a, uint32_t now, struct attrib_socket socket,
 		    const uint8_t *msg, size_t have)
 {
-	struct intake_slot *slot = dns_is_standard(msg, have) ? take_asked(in, socket, msg, have)
-							      : NULL;
+	uint16_t *at = dns_is_standard(msg, have) ? find_sent(in, socket, msg, have) : NULL;
+	struct intake_slot *slot = at ? &in->slot[*at - 1] : NULL;
 	struct dns_message answer;
 
-	if (!slot || !dns_is_final(msg) ||
-	    !dns_leads_nowhere(msg, have, DNS_HEADER_LEN + (size_t)slot->length) ||
-	    !dns_parse(attrib_key(a), msg, have, &answer))
+	if (!slot)
 		return 0;
-	slot->upstream.fed = now;
-	if (!intake_claim(slot, INTAKE_ASKED, INTAKE_FED))
+	unchain_at(in, at, INTAKE_BY_SOCKET);
+	slot->upstream.fed = now; /* until it is fed nobody looks there */
+	if (!settles(slot, a, msg, have, &answer) ||
+	    !intake_claim(slot, INTAKE_ASKED, INTAKE_FED)) {
+		move_now(in, a, slot, now);
 		return 0;
+	}
 	attrib_final(a, now, &answer, msg);
 	if (atomic_load_explicit(&in->crossed, memory_order_relaxed))
 		atomic_store_explicit(&in->crossed, 0, memory_order_relaxed);
@@ -285,24 +350,20 @@ static bool is_answer_to(const struct intake_slot *slot, const uint8_t *msg, siz
 	       same_asked(slot, msg, have);
 }
 
-/* Its upstream query may be answered yet: the table keeps who is served by that. */
-static void move_asked(struct intake *in, struct attrib *a, struct intake_slot *slot)
-{
-	pthread_mutex_lock(&in->lock);
-	intake_move(a, slot, slot->now);
-	pthread_mutex_unlock(&in->lock);
-}
-
 static void end_wait(struct intake *in, struct attrib *a, struct intake_slot *slot,
 		     struct intake_found *found)
 {
+	bool fed = false;
+
 	if (intake_claim(slot, INTAKE_PENDING, INTAKE_ANSWERED) ||
-	    intake_claim(slot, INTAKE_FED, INTAKE_DONE)) {
+	    (fed = intake_claim(slot, INTAKE_FED, INTAKE_DONE))) {
 		found->pending = true;
+		found->fed |= fed;
 		return;
 	}
+	/* its upstream query may be answered yet: the table keeps who is served by that */
 	if (intake_state(slot) == INTAKE_ASKED)
-		move_asked(in, a, slot);
+		move_now(in, a, slot, slot->now);
 	uint32_t state = intake_state(slot);
 
 	if (state == INTAKE_MOVING)

@@ -98,9 +98,12 @@ struct intake_slot {
 };
 
 struct intake {
+	struct intake_slot slot[INTAKE_SLOTS];
+	pthread_mutex_t lock;
 	/* written by the owner alone: */
 	_Atomic uint32_t sequence; /* of the newest query */
-	_Atomic uint32_t asked;	   /* of the newest for which an upstream query left */
+	_Atomic uint32_t over;	   /* up to this one all are over, or in the table */
+	_Atomic uint32_t asked;	   /* the newest for which an upstream query left */
 	_Atomic uint32_t key[INTAKE_KEYS][INTAKE_SLOTS]; /* of each slot */
 	/* the owner's: */
 	uint32_t not_pending;			      /* up to this one none is */
@@ -108,10 +111,8 @@ struct intake {
 	/* written under the lock: */
 	_Atomic uint32_t emptied;  /* up to this one all have left */
 	_Atomic uint32_t recalled; /* up to this one all that is over, too */
-	pthread_mutex_t lock;
-	_Atomic uint32_t
-		crossed; /* so many in a row were asked here, and answered by other threads */
-	struct intake_slot slot[INTAKE_SLOTS];
+	/* so many in a row were asked here, and answered by other threads; a hint, which whoever writes last may change */
+	_Atomic uint32_t crossed;
 };
 
 /** Makes an intake in zeroed memory. */
@@ -144,6 +145,17 @@ bool intake_settles(const struct intake *in);
 uint32_t intake_find(struct intake *in, uint32_t now, uint32_t newest, const uint8_t *msg,
 		     size_t end, struct attrib_owner *who);
 
+/* What an upstream query repeats. */
+enum intake_repeat { INTAKE_NO_REPEAT, INTAKE_REPEAT, INTAKE_REPEAT_IN_TABLE };
+
+/**
+ * Did the very same upstream query leave before, by this socket with this ID, and no answer has come? The owner's to call.
+ *
+ * @param who  filled in where it is one that was charged in here: by whom it was
+ */
+enum intake_repeat intake_repeated(struct intake *in, struct attrib_socket socket,
+				   const uint8_t *msg, size_t end, struct attrib_owner *who);
+
 /**
  * The upstream query is charged to the query of that number, which intake_find gave. The owner's to call.
  *
@@ -154,10 +166,11 @@ bool intake_asked(struct intake *in, uint32_t now, uint32_t sequence, uint16_t i
 		  struct attrib_socket socket, const struct attrib_owner *who);
 
 /**
- * An upstream's answer came in: is it to a query that was charged here, and final, and leads nowhere? The owner's to call.
+ * An upstream's answer came in: is it to a query that was charged here, and final, and leads nowhere? Else it goes into the
+ * table, which is to be told of the answer. The owner's to call.
  *
  * @param msg, have  the whole message, as far as it is there
- * @return the number of the client's query; 0: the table is to be told of the answer, with all that were charged
+ * @return the number of the client's query; 0: none, or it is in the table
  */
 uint32_t intake_fed(struct intake *in, struct attrib *a, uint32_t now, struct attrib_socket socket,
 		    const uint8_t *msg, size_t have);
@@ -166,6 +179,7 @@ uint32_t intake_fed(struct intake *in, struct attrib *a, uint32_t now, struct at
 struct intake_found {
 	struct attrib_ref entered; /* where the newest of them lies that have gone into the table */
 	bool pending;		   /* it was still in here */
+	bool fed;		   /* ... and its answer was upstream's, known in here alone */
 	bool moving;		   /* another thread is moving one of them there just now */
 };
 
@@ -181,6 +195,9 @@ struct intake_found intake_answer(struct intake *in, struct attrib *a, const uin
 
 /** Moves what is not over into the table. When it returns, all that was published before the call is there. */
 void intake_empty(struct intake *in, struct attrib *a, uint32_t now);
+
+/** Is there any for which an upstream query left, and which is not over yet? Perhaps; false: certainly none. */
+bool intake_has_charged(const struct intake *in);
 
 /**
  * The same of those with that key alone.

@@ -26,8 +26,7 @@ static bool parse(struct attrib *a, const struct intake_slot *slot, uint8_t msg[
 	return dns_parse(attrib_key(a), msg, rebuild(slot, msg), out);
 }
 
-/* Who asked, with what was found out since. */
-static struct attrib_owner who_was_charged(const struct intake_slot *slot)
+struct attrib_owner intake_charged(const struct intake_slot *slot)
 {
 	const struct intake_upstream *up = &slot->upstream;
 	struct attrib_owner who = slot->who;
@@ -55,7 +54,7 @@ static void replay_upstream(struct attrib *a, const struct intake_slot *slot, bo
 static void enter_table(struct attrib *a, struct intake_slot *slot, enum intake_state was)
 {
 	bool asked = was == INTAKE_ASKED || was == INTAKE_FED;
-	struct attrib_owner who = asked ? who_was_charged(slot) : slot->who;
+	struct attrib_owner who = asked ? intake_charged(slot) : slot->who;
 	uint8_t msg[DNS_HEAD_MAX];
 	struct dns_message parsed;
 
@@ -113,17 +112,38 @@ static bool is_charged(const struct intake_slot *slot)
 	return state == INTAKE_ASKED || state == INTAKE_FED;
 }
 
+/* How many of the newest there are behind that one: no more than there is room for. */
+static uint32_t behind(uint32_t newest, uint32_t sequence)
+{
+	uint32_t since = newest - sequence;
+
+	return since < INTAKE_SLOTS ? since : INTAKE_SLOTS;
+}
+
+/* Of the newest, so many have not left yet. */
+static uint32_t count_present(const struct intake *in, uint32_t newest)
+{
+	uint32_t left = behind(newest, atomic_load_explicit(&in->emptied, memory_order_acquire));
+	uint32_t live = behind(newest, atomic_load_explicit(&in->over, memory_order_acquire));
+
+	return left < live ? left : live;
+}
+
+bool intake_has_charged(const struct intake *in)
+{
+	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
+	uint32_t asked = atomic_load_explicit(&in->asked, memory_order_acquire);
+
+	return asked && behind(newest, asked) < count_present(in, newest);
+}
+
 void intake_move_those(struct intake *in, struct attrib *a, uint32_t now, enum intake_key by,
 		       uint32_t key, bool crossing)
 {
-	uint32_t last = atomic_load_explicit(by == INTAKE_BY_SOCKET ? &in->asked : &in->sequence,
-					     memory_order_acquire);
-	uint32_t since = last - atomic_load_explicit(&in->emptied, memory_order_acquire);
+	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
 
-	if ((int32_t)since <= 0)
-		return;
-	for (uint32_t i = since < INTAKE_SLOTS ? since : INTAKE_SLOTS; i-- > 0;) {
-		uint32_t number = (last - i) % INTAKE_SLOTS;
+	for (uint32_t i = count_present(in, newest); i-- > 0;) {
+		uint32_t number = (newest - i) % INTAKE_SLOTS;
 		struct intake_slot *slot = &in->slot[number];
 
 		if (atomic_load_explicit(&in->key[by][number], memory_order_relaxed) != key)
@@ -151,7 +171,7 @@ static void enter_past(struct attrib *a, const struct intake_slot *slot)
 
 static void enter_done(struct attrib *a, const struct intake_slot *slot)
 {
-	struct attrib_owner who = who_was_charged(slot);
+	struct attrib_owner who = intake_charged(slot);
 	uint8_t msg[DNS_HEAD_MAX];
 	struct dns_message parsed;
 

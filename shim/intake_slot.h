@@ -28,6 +28,9 @@ static inline bool intake_claim(struct intake_slot *slot, enum intake_state from
 						       memory_order_acq_rel, memory_order_acquire);
 }
 
+/** Who asked, with the mark as it was found out when an upstream query left. */
+struct attrib_owner intake_charged(const struct intake_slot *slot);
+
 /** Moves one that is not over into the table, unless it is there or over by now. The lock is held. */
 void intake_move(struct attrib *a, struct intake_slot *slot, uint32_t now);
 

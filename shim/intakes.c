@@ -12,6 +12,7 @@ enum {
 static _Atomic(struct intake *) intakes[INTAKES_MAX];
 static _Atomic bool taken[INTAKES_MAX];
 static _Atomic unsigned highest; /* no intake lies beyond */
+static _Atomic bool shared;	 /* two threads have read one socket that clients send to */
 
 static struct intake *make(void)
 {
@@ -72,6 +73,34 @@ void intakes_empty(struct attrib *a, uint32_t now)
 	}
 }
 
+bool intakes_have_charged(void)
+{
+	unsigned count = atomic_load_explicit(&highest, memory_order_acquire);
+	bool found = false;
+
+	for (unsigned i = 0; i < count && !found; i++) {
+		struct intake *in = atomic_load_explicit(&intakes[i], memory_order_acquire);
+
+		found = in && intake_has_charged(in);
+	}
+	return found;
+}
+
+void intakes_read(struct fd_state *st, const struct thread *t)
+{
+	uint32_t me = t->intake_index + 1, before = 0;
+
+	bool first = atomic_compare_exchange_strong(&st->reader, &before, me);
+
+	if ((!first && before != me) || fd_flags(st) & FD_SHARED)
+		atomic_store_explicit(&shared, true, memory_order_relaxed);
+}
+
+bool intakes_share(void)
+{
+	return atomic_load_explicit(&shared, memory_order_relaxed);
+}
+
 void intakes_move_those(struct attrib *a, const struct intake *own, uint32_t now,
 			enum intake_key by, uint32_t key)
 {
@@ -106,6 +135,7 @@ void intakes_thread_ends(struct thread *t)
 	if (shim.attrib)
 		intake_empty(t->intake, shim.attrib, thread_now_ms());
 	t->intake = NULL;
+	t->turn_query = 0; /* a later destructor of the program's may send */
 	atomic_store(&taken[t->intake_index], false);
 }
 

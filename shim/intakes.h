@@ -3,6 +3,7 @@
 #ifndef SHIM_INTAKES_H
 #define SHIM_INTAKES_H
 
+#include "fdtab.h"
 #include "intake.h"
 #include "thread.h"
 
@@ -14,6 +15,24 @@ static inline struct intake *intakes_own(struct thread *t)
 {
 	return t->intake ? t->intake : intakes_make(t);
 }
+
+/**
+ * A client's query came in by this socket, and this thread has it. A query that is sent once more comes to the same socket,
+ * so it can only be another thread's where threads share one.
+ */
+void intakes_read(struct fd_state *st, const struct thread *t);
+
+static inline void intakes_note_reader(struct fd_state *st, const struct thread *t)
+{
+	if (atomic_load_explicit(&st->reader, memory_order_relaxed) != t->intake_index + 1)
+		intakes_read(st, t);
+}
+
+/** Do threads share a socket that clients send to? */
+bool intakes_share(void);
+
+/** Is there any in whatever intake for which an upstream query left, and which is not over? Perhaps; false: there is none. */
+bool intakes_have_charged(void);
 
 /** Moves what is not over anywhere into the table. */
 void intakes_empty(struct attrib *a, uint32_t now);

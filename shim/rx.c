@@ -2,6 +2,7 @@
 #include "rx.h"
 
 #include "events.h"
+#include "intakes.h"
 #include "iov.h"
 #include "log.h"
 #include "real.h"
@@ -106,6 +107,7 @@ static void datagram(struct thread *t, struct fd_state *st, int fd, const struct
 			in.who.how = MARK_HOW_PACKET;
 		}
 		client_query(&in, data, have);
+		intakes_note_reader(st, t);
 	}
 }
 

@@ -52,8 +52,6 @@ void servers_learn(struct servers *s, const struct dns_name *server, struct serv
 {
 	if (server->labels)
 		atomic_store_explicit(&s->any, true, memory_order_relaxed);
-	if (server->labels && zone.zone != DNS_ROOT_HASH)
-		atomic_store_explicit(&s->beyond_root, true, memory_order_relaxed);
 	pthread_mutex_lock(&s->lock);
 	for (unsigned at = 0; at < server->labels; at++)
 		add_zone(find_or_make(s, server->suffix[at]), zone);
@@ -63,11 +61,6 @@ void servers_learn(struct servers *s, const struct dns_name *server, struct serv
 bool servers_any(const struct servers *s)
 {
 	return atomic_load_explicit(&s->any, memory_order_relaxed);
-}
-
-bool servers_beyond_root(const struct servers *s)
-{
-	return atomic_load_explicit(&s->beyond_root, memory_order_relaxed);
 }
 
 bool servers_find(struct servers *s, uint64_t name, struct served_zone zones[SERVERS_ZONES])

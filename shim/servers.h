@@ -36,7 +36,7 @@ struct server {
 struct servers {
 	pthread_mutex_t lock;
 	uint32_t clock; /* counts uses */
-	_Atomic bool any, beyond_root;
+	_Atomic bool any;
 	struct server set[SERVERS_SETS][SERVERS_WAYS];
 };
 
@@ -48,9 +48,6 @@ void servers_learn(struct servers *s, const struct dns_name *server, struct serv
 
 /** Was any ever learned? Of a forwarder none is, but where its upstream says more than it must. */
 bool servers_any(const struct servers *s);
-
-/** ... of another zone than the root? A forwarder may ask for the root's (BIND does), and never beyond. */
-bool servers_beyond_root(const struct servers *s);
 
 /** The zones of a server's name, or of what leads to servers; false where it is none. */
 bool servers_find(struct servers *s, uint64_t name, struct served_zone zones[SERVERS_ZONES]);

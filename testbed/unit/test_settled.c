@@ -280,6 +280,39 @@ static void same_socket_same_id(void **state)
 	assert_int_equal(comes_back(7, up, "y.example"), y);
 }
 
+static enum intake_repeat repeated(unsigned id, struct attrib_socket socket, const char *name,
+				   struct attrib_owner *who)
+{
+	struct wire w;
+
+	wire_message(&w, id, WIRE_RD, name, 1);
+	return intake_repeated(&intake, socket, w.bytes, w.len, who);
+}
+
+/* Sent once more before its answer: whose it was, though another has asked the same since. */
+static void repeats(void **state)
+{
+	struct attrib_owner who;
+
+	(void)state;
+	asks(1, 10, "www.example.com");
+	assert_int_equal(repeated(11, up, "www.example.com", &who), INTAKE_NO_REPEAT);
+	assert_true(leaves(11, up, "www.example.com"));
+	asks(2, 20, "www.example.com");
+	assert_int_equal(repeated(11, up, "www.Example.com", &who), INTAKE_REPEAT);
+	assert_int_equal(who.mark, 1);
+	assert_int_equal(repeated(12, up, "www.example.com", &who), INTAKE_NO_REPEAT);
+	assert_int_equal(repeated(11, other, "www.example.com", &who), INTAKE_NO_REPEAT);
+	assert_int_equal(repeated(11, up, "ftp.example.com", &who), INTAKE_NO_REPEAT);
+	intake_empty(&intake, a, now);
+	assert_int_equal(repeated(11, up, "www.example.com", &who), INTAKE_REPEAT_IN_TABLE);
+
+	asks(3, 30, "ftp.example.com");
+	assert_true(leaves(31, up, "ftp.example.com"));
+	assert_int_not_equal(comes_back(31, up, "ftp.example.com"), 0);
+	assert_int_equal(repeated(31, up, "ftp.example.com", &who), INTAKE_NO_REPEAT);
+}
+
 /* Whatever leaves something to do, or to learn, is the table's. */
 static void what_leads_on_is_not_settled(void **state)
 {
@@ -287,7 +320,7 @@ static void what_leads_on_is_not_settled(void **state)
 	asks(1, 10, "www.example.com");
 	assert_true(leaves(11, up, "www.example.com"));
 	assert_int_equal(comes_back_as(11, up, "www.example.com", 2, 0, NULL), 0); /* SERVFAIL */
-	intake_move_those(&intake, a, now, INTAKE_BY_SOCKET, intake_key_socket(11, up), false);
+	assert_int_equal(used().upstream, 1);
 	table_hears(11, up, "www.example.com", 0, DNS_TYPE_CNAME, "cdn.example.net");
 	assert_decides(12, up, "cdn.example.net", ATTRIB_LEARNED, 1);
 	assert_true(is_answered(1, 10, "www.example.com"));
@@ -482,6 +515,37 @@ static void overtaken(void **state)
 	assert_decides(0, up, "h0.example", ATTRIB_REPEAT, 1);
 }
 
+/* Who waits for long waits in the table, where all are in the order of their age. */
+static void lingering(void **state)
+{
+	(void)state;
+	asks(1, 10, "www.example.com");
+	assert_true(leaves(11, up, "www.example.com"));
+	asks(2, 20, "ftp.example.com");
+	for (unsigned i = 0; i < 64; i++) {
+		now += 50;
+		asks(3, i, "printer");
+		assert_true(is_answered(3, i, "printer"));
+	}
+	assert_int_equal(used().waiting, 2);
+	assert_decides(12, up, "ftp.example.com", ATTRIB_EXACT, 2);
+}
+
+/* An intake that was never emptied for more than half of all numbers. */
+static void never_emptied(void **state)
+{
+	(void)state;
+	intake.sequence = 0x90000000;
+	asks(1, 10, "www.example.com");
+	assert_false(intake_has_charged(&intake));
+	assert_true(leaves(11, up, "www.example.com"));
+	assert_true(intake_has_charged(&intake));
+	intake_move_those(&intake, a, now, INTAKE_BY_SOCKET, intake_key_socket(11, up), true);
+	assert_int_equal(used().waiting, 1);
+	intake_empty(&intake, a, now);
+	assert_false(intake_has_charged(&intake));
+}
+
 /* ---- other threads ---- */
 
 /* Where others do what follows, nothing is settled here any more; where one of its own is, it goes on. */
@@ -604,6 +668,9 @@ int main(void)
 		TEST(asks_again_while_asked),
 		TEST(given_up),
 		TEST(overtaken),
+		TEST(lingering),
+		TEST(never_emptied),
+		TEST(repeats),
 		TEST(crossed),
 		TEST(moved_by_one_key),
 		TEST(moved_amid),

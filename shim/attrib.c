@@ -38,6 +38,16 @@ bool attrib_may_await(const struct attrib *a, uint16_t id, const struct attrib_o
 				    memory_order_acquire) != 0;
 }
 
+static uint16_t asked_place(uint32_t key)
+{
+	return (uint16_t)((key ^ key >> 16) % SHARD_AWAITED);
+}
+
+bool attrib_may_be_asked(const struct attrib *a, uint32_t key)
+{
+	return atomic_load_explicit(&a->tally.asked[asked_place(key)], memory_order_acquire) != 0;
+}
+
 /* An upstream query leaves for it. */
 static void explain(struct attrib *a, struct entry *e)
 {
@@ -60,6 +70,7 @@ void attrib_after_fork(struct attrib *a)
 		return;
 	a->tally.waiting = 0;
 	memset((void *)a->tally.awaited, 0, sizeof(a->tally.awaited));
+	memset((void *)a->tally.asked, 0, sizeof(a->tally.asked));
 	for (int i = 0; i < SHARDS; i++)
 		shard_count_waiting(&a->shard[i]);
 }
@@ -150,6 +161,8 @@ static uint32_t enter_query(struct attrib *a, struct shard *s, uint32_t now,
 	who->ref = ref_to(a, s, i);
 	s->entries[i].owner = *who;
 	s->entries[i].born = s->finals;
+	s->entries[i].asks =
+		asked_place(dns_question_key(query->wire, query->question_end - DNS_HEADER_LEN));
 	shard_set_key(s, i, key);
 	if (class == CLASS_WAITING)
 		begin_waiting(s, &s->entries[i]);
@@ -599,7 +612,7 @@ void attrib_done(struct attrib *a, uint32_t now, const struct dns_message *query
 	struct dns_message client = *query;
 
 	client.id = owner->id;
-	if (servers_any(&a->servers)) /* as state_after has it */
+	if (servers_any(&a->servers)) /* such a one is kept, see state_after */
 		attrib_client_past(a, owner->asked, &client, &who);
 	struct shard *s = enter(a, shard_of(&query->name, 0), now);
 

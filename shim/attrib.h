@@ -253,7 +253,8 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 
 /*
  * What is settled outside the table, since most queries are a forwarder's that leave as they came (intake.h). Where it
- * matters to a decision after all, the table is told with these what happened, in the same order.
+ * matters to a decision after all, the table is told with these what happened to each; of one thread's, in the order in
+ * which they came.
  */
 
 /** Does the program only forward, as far as is known: to servers that recurse for it? */
@@ -310,6 +311,9 @@ void attrib_client_answer(struct attrib *a, uint32_t now, const struct dns_messa
  * @param who  as for attrib_client_answer
  */
 bool attrib_may_await(const struct attrib *a, uint16_t id, const struct attrib_owner *who);
+
+/** Might a client wait in the table for a question of that key (dns_question_key)? False: certainly not. */
+bool attrib_may_be_asked(const struct attrib *a, uint32_t key);
 
 /** In a child after fork: frees what another thread of the parent held, emptying the shards it was
  * at work in. */

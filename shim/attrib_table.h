@@ -32,7 +32,7 @@ struct attrib {
 	/* how often a turn named the same owner as better evidence, and not */
 	_Atomic uint32_t turn_right, turn_wrong;
 	_Atomic uint64_t
-		newest; /* the client query entered last: a reference in one word, see pack */
+		newest; /* the client query that came last: a reference in one word, see pack */
 	_Atomic uint32_t newest_asked; /* when that was */
 	_Atomic bool
 		recurses; /* a server that offers no recursion has named others: the program asks on by itself */

@@ -123,15 +123,16 @@ static bool decide_here(struct thread *t, uint32_t now, struct attrib_socket soc
 			const uint8_t *msg, size_t end, struct attrib_decision *why)
 {
 	uint32_t newest = t->turn.messages ? t->turn_query : 0;
-	enum intake_repeat repeat = intake_repeated(t->intake, socket, msg, end, &why->owner);
+	enum intake_repeat repeat = intake_repeated(t->intake, now, socket, msg, end, &why->owner);
 
 	if (repeat == INTAKE_REPEAT) {
 		know_mark(&why->owner);
 		why->evidence = ATTRIB_REPEAT;
 		return true;
 	}
-	if (repeat == INTAKE_REPEAT_IN_TABLE)
-		return false;
+	if (repeat == INTAKE_REPEAT_IN_TABLE ||
+	    attrib_may_be_asked(shim.attrib, intake_key_question(msg, end)))
+		return false; /* others may come first there */
 	uint32_t asked = intake_find(t->intake, now, newest, msg, end, &why->owner);
 
 	if (!asked)

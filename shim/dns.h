@@ -89,6 +89,22 @@ static inline uint64_t dns_fold8(uint64_t word)
 	return word | ((from_a ^ beyond_z) & ~word & high) >> 2;
 }
 
+/**
+ * A number for a question, whatever the case of its name: by how it begins, what is in its middle, its length and its type.
+ * No secret, and no hash: questions that are alike may share one.
+ *
+ * @param length  name, type and class: the shortest one, the root's, has five bytes
+ */
+static inline uint32_t dns_question_key(const uint8_t *question, size_t length)
+{
+	uint32_t head, middle, lower_case = 0x20202020;
+
+	memcpy(&head, question, sizeof(head));
+	memcpy(&middle, question + length / 2 - 2, sizeof(middle));
+	return (head | lower_case) * 0x9e3779b1U ^ (middle | lower_case) * 0x85ebca6bU ^
+	       ((uint32_t)length << 8 | question[length - 3]);
+}
+
 /** Hash of the whole name; of the root, a fixed one. */
 static inline uint64_t dns_name_hash(const struct dns_name *name)
 {

@@ -83,7 +83,7 @@ void event_client_answer(struct thread *t, const struct attrib_owner *who, const
 	bool settled = found.pending && !found.moving;
 
 	/* others may have received it once more: that joins the one in the table, and ends with it, or by the table */
-	if ((found.entered.index || found.fed) && intakes_share())
+	if ((found.entered.index || found.pending) && intakes_share())
 		move_client(t, thread_now_ms(), who, msg);
 	if (found.entered.index)
 		settled |= attrib_answered(shim.attrib, thread_now_ms(), found.entered);

@@ -6,8 +6,7 @@
 enum {
 	CROSSED_MAX = 16,     /* in a row: then nothing is charged here any more ... */
 	CROSSED_AGAIN = 4096, /* ... until so many queries have come */
-	LINGER_MS =
-		2000, /* who waits for longer goes into the table, where all are in the order of their age */
+	LINGER_MS = 2000,     /* who waits for longer goes into the table when the next ones come */
 	ADVANCE_EVERY = 8,
 };
 
@@ -190,10 +189,15 @@ bool intake_settles(const struct intake *in)
 	return atomic_load_explicit(&in->crossed, memory_order_relaxed) < CROSSED_MAX;
 }
 
+/* Or has it given up by now? */
+static bool may_wait(const struct intake_slot *slot, uint32_t now)
+{
+	return (int32_t)(now - slot->now) < ATTRIB_WAIT_MS;
+}
+
 static bool asks(const struct intake_slot *slot, uint32_t now, const uint8_t *msg, size_t end)
 {
-	return intake_state(slot) == INTAKE_PENDING &&
-	       (int32_t)(now - slot->now) < ATTRIB_WAIT_MS &&
+	return intake_state(slot) == INTAKE_PENDING && may_wait(slot, now) &&
 	       end == DNS_HEADER_LEN + (size_t)slot->length && same_asked(slot, msg, end);
 }
 
@@ -297,7 +301,7 @@ static uint16_t *find_sent(struct intake *in, struct attrib_socket socket, const
 	return NULL;
 }
 
-enum intake_repeat intake_repeated(struct intake *in, struct attrib_socket socket,
+enum intake_repeat intake_repeated(struct intake *in, uint32_t now, struct attrib_socket socket,
 				   const uint8_t *msg, size_t end, struct attrib_owner *who)
 {
 	const uint16_t *at = find_sent(in, socket, msg, end);
@@ -305,7 +309,7 @@ enum intake_repeat intake_repeated(struct intake *in, struct attrib_socket socke
 
 	if (!slot)
 		return INTAKE_NO_REPEAT;
-	if (intake_state(slot) != INTAKE_ASKED)
+	if (intake_state(slot) != INTAKE_ASKED || !may_wait(slot, now))
 		return INTAKE_REPEAT_IN_TABLE;
 	*who = intake_charged(slot);
 	return INTAKE_REPEAT;
@@ -353,12 +357,9 @@ static bool is_answer_to(const struct intake_slot *slot, const uint8_t *msg, siz
 static void end_wait(struct intake *in, struct attrib *a, struct intake_slot *slot,
 		     struct intake_found *found)
 {
-	bool fed = false;
-
 	if (intake_claim(slot, INTAKE_PENDING, INTAKE_ANSWERED) ||
-	    (fed = intake_claim(slot, INTAKE_FED, INTAKE_DONE))) {
+	    intake_claim(slot, INTAKE_FED, INTAKE_DONE)) {
 		found->pending = true;
-		found->fed |= fed;
 		return;
 	}
 	/* its upstream query may be answered yet: the table keeps who is served by that */

@@ -33,7 +33,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 enum {
 	/*
@@ -149,11 +148,12 @@ uint32_t intake_find(struct intake *in, uint32_t now, uint32_t newest, const uin
 enum intake_repeat { INTAKE_NO_REPEAT, INTAKE_REPEAT, INTAKE_REPEAT_IN_TABLE };
 
 /**
- * Did the very same upstream query leave before, by this socket with this ID, and no answer has come? The owner's to call.
+ * Did the very same upstream query leave before, by this socket with this ID, and this thread has seen no answer? The
+ * owner's to call.
  *
  * @param who  filled in where it is one that was charged in here: by whom it was
  */
-enum intake_repeat intake_repeated(struct intake *in, struct attrib_socket socket,
+enum intake_repeat intake_repeated(struct intake *in, uint32_t now, struct attrib_socket socket,
 				   const uint8_t *msg, size_t end, struct attrib_owner *who);
 
 /**
@@ -179,7 +179,6 @@ uint32_t intake_fed(struct intake *in, struct attrib *a, uint32_t now, struct at
 struct intake_found {
 	struct attrib_ref entered; /* where the newest of them lies that have gone into the table */
 	bool pending;		   /* it was still in here */
-	bool fed;		   /* ... and its answer was upstream's, known in here alone */
 	bool moving;		   /* another thread is moving one of them there just now */
 };
 
@@ -213,22 +212,10 @@ static inline uint32_t intake_key_client(uint16_t id, const struct attrib_owner 
 	return attrib_asker(id, who);
 }
 
-/**
- * The name may be in any case. By how the question begins, what is in its middle, its length and its type; the shortest
- * one, the root's, has five bytes.
- *
- * @param msg, end  up to the end of the question (dns_question_end)
- */
+/** msg, end: up to the end of the question (dns_question_end). */
 static inline uint32_t intake_key_question(const uint8_t *msg, size_t end)
 {
-	const uint8_t *question = msg + DNS_HEADER_LEN;
-	size_t length = end - DNS_HEADER_LEN;
-	uint32_t head, middle, lower_case = 0x20202020;
-
-	memcpy(&head, question, sizeof(head));
-	memcpy(&middle, question + length / 2 - 2, sizeof(middle));
-	return (head | lower_case) * 0x9e3779b1U ^ (middle | lower_case) * 0x85ebca6bU ^
-	       ((uint32_t)length << 8 | question[length - 3]);
+	return dns_question_key(msg + DNS_HEADER_LEN, end - DNS_HEADER_LEN);
 }
 
 static inline uint32_t intake_key_socket(uint16_t id, struct attrib_socket socket)

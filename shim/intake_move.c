@@ -105,6 +105,14 @@ void intake_empty(struct intake *in, struct attrib *a, uint32_t now)
 	pthread_mutex_unlock(&in->lock);
 }
 
+static bool is_over(const struct intake_slot *slot)
+{
+	uint32_t state = intake_state(slot);
+
+	return state == INTAKE_EMPTY || state == INTAKE_ANSWERED || state == INTAKE_DONE ||
+	       state == INTAKE_ENTERED;
+}
+
 static bool is_charged(const struct intake_slot *slot)
 {
 	uint32_t state = intake_state(slot);
@@ -131,8 +139,8 @@ static uint32_t count_present(const struct intake *in, uint32_t newest)
 
 bool intake_has_charged(const struct intake *in)
 {
-	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
 	uint32_t asked = atomic_load_explicit(&in->asked, memory_order_acquire);
+	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
 
 	return asked && behind(newest, asked) < count_present(in, newest);
 }
@@ -146,7 +154,8 @@ void intake_move_those(struct intake *in, struct attrib *a, uint32_t now, enum i
 		uint32_t number = (newest - i) % INTAKE_SLOTS;
 		struct intake_slot *slot = &in->slot[number];
 
-		if (atomic_load_explicit(&in->key[by][number], memory_order_relaxed) != key)
+		if (atomic_load_explicit(&in->key[by][number], memory_order_relaxed) != key ||
+		    is_over(slot))
 			continue;
 		/* where another thread is moving it just now, the lock is held until it is there */
 		pthread_mutex_lock(&in->lock);

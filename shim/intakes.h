@@ -17,8 +17,9 @@ static inline struct intake *intakes_own(struct thread *t)
 }
 
 /**
- * A client's query came in by this socket, and this thread has it. A query that is sent once more comes to the same socket,
- * so it can only be another thread's where threads share one.
+ * A client's query came in by this socket, and this thread has it. A query that is sent once more comes to the same socket
+ * (socket(7), SO_REUSEPORT, as long as no program of the kernel's chooses), so it can only be another thread's where threads
+ * share one.
  */
 void intakes_read(struct fd_state *st, const struct thread *t);
 

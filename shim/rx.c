@@ -107,7 +107,8 @@ static void datagram(struct thread *t, struct fd_state *st, int fd, const struct
 			in.who.how = MARK_HOW_PACKET;
 		}
 		client_query(&in, data, have);
-		intakes_note_reader(st, t);
+		if (t->intake)
+			intakes_note_reader(st, t);
 	}
 }
 

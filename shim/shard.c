@@ -81,6 +81,8 @@ void shard_waits(struct shard *s, struct entry *e, bool begins)
 	atomic_fetch_add_explicit(
 		&s->tally->awaited[attrib_asker(e->owner.id, &e->owner) % SHARD_AWAITED],
 		begins ? 1 : UINT32_MAX, memory_order_release);
+	atomic_fetch_add_explicit(&s->tally->asked[e->asks], begins ? 1 : UINT32_MAX,
+				  memory_order_release);
 	e->unexplained = e->unexplained && begins;
 }
 

@@ -53,10 +53,11 @@ struct entry {
 	uint8_t class;
 	bool server; /* of learned names: it is a name server's */
 	/* of client queries: */
-	uint32_t born;	  /* the shard's count of final answers then */
 	bool unexplained; /* it waits, and no upstream query is known that may be for it */
 	bool fed;	  /* an upstream query for it had a final answer */
 	uint8_t pending;  /* upstream queries for it that have no answer yet; UINT8_MAX: or more */
+	uint16_t asks;	  /* its place in tally.asked */
+	uint32_t born;	  /* the shard's count of final answers then */
 	struct attrib_owner owner;
 };
 
@@ -101,6 +102,8 @@ struct tally {
 	_Atomic uint64_t waiting;
 	/* how many client queries wait, by a hash of client and ID (attrib_may_await) */
 	_Atomic uint32_t awaited[SHARD_AWAITED];
+	/* the same by their questions (attrib_may_be_asked) */
+	_Atomic uint32_t asked[SHARD_AWAITED];
 };
 
 struct shard {

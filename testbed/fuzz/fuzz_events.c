@@ -284,11 +284,13 @@ static void upstream_answers(int thread, unsigned socket, uint16_t id, unsigned 
 		flags |= WIRE_TC;
 	if (kind == 3)
 		flags |= 3; /* NXDOMAIN */
+	/* from then on it recurses, and nothing is settled outside the table */
+	if (kind == 5 && noise >> 7)
+		flags &= ~(unsigned)WIRE_RA;
 	write_message(&w, id, flags, question, kind < 8 ? noise : 0);
 	if (kind == 4)
 		wire_record(&w, false, name_of(question), DNS_TYPE_CNAME, names[other]);
-	if (kind == 5 &&
-	    noise >> 7) /* from then on it recurses, and nothing is settled outside the table */
+	if (kind == 5)
 		wire_record(&w, true, name_of(question), DNS_TYPE_NS, names[other]);
 	if (kind > 9)
 		wire_record(&w, false, name_of(question), 16, names[other]);

@@ -286,7 +286,7 @@ static enum intake_repeat repeated(unsigned id, struct attrib_socket socket, con
 	struct wire w;
 
 	wire_message(&w, id, WIRE_RD, name, 1);
-	return intake_repeated(&intake, socket, w.bytes, w.len, who);
+	return intake_repeated(&intake, now, socket, w.bytes, w.len, who);
 }
 
 /* Sent once more before its answer: whose it was, though another has asked the same since. */
@@ -436,6 +436,32 @@ static void aliases_end(void **state)
 	assert_decides(14, up, "cdn.example.net", ATTRIB_NONE, 0);
 }
 
+/* Whoever waits in the table for that very question is known by its key, until it is answered or gone. */
+static void known_to_be_asked(void **state)
+{
+	struct wire w;
+
+	(void)state;
+	wire_message(&w, 1, 0, "WWW.example.com", 1);
+	uint32_t question = intake_key_question(w.bytes, w.len);
+
+	asks(1, 10, "www.example.com");
+	asks(2, 20, "www.example.com");
+	assert_false(attrib_may_be_asked(a, question));
+	intake_empty(&intake, a, now);
+	assert_true(attrib_may_be_asked(a, question));
+	assert_true(is_answered(1, 10, "www.example.com"));
+	assert_true(attrib_may_be_asked(a, question));
+	assert_true(is_answered(2, 20, "www.example.com"));
+	assert_false(attrib_may_be_asked(a, question));
+	asks(3, 30, "www.example.com");
+	intake_empty(&intake, a, now);
+	now += ATTRIB_WAIT_MS;
+	assert_decides(1, up, "example.org", ATTRIB_NONE, 0);
+	assert_decides(2, up, "www.example.com", ATTRIB_NONE, 0); /* its shard was visited now */
+	assert_false(attrib_may_be_asked(a, question));
+}
+
 /* Two ask the same, and one upstream query serves both: who had no query of its own has nothing to refresh either. */
 static void final_for_who_asked_the_same(void **state)
 {
@@ -494,6 +520,7 @@ static void given_up(void **state)
 	assert_true(leaves(11, up, "www.example.com"));
 	now += ATTRIB_WAIT_MS;
 	assert_int_equal(found(0, "ftp.example.com", &who), 0);
+	assert_int_equal(repeated(11, up, "www.example.com", &who), INTAKE_REPEAT_IN_TABLE);
 	intake_empty(&intake, a, now);
 	assert_table_empty();
 	assert_false(is_answered(1, 10, "www.example.com"));
@@ -669,6 +696,7 @@ int main(void)
 		TEST(given_up),
 		TEST(overtaken),
 		TEST(lingering),
+		TEST(known_to_be_asked),
 		TEST(never_emptied),
 		TEST(repeats),
 		TEST(crossed),

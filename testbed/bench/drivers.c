@@ -266,18 +266,20 @@ struct mode {
 	unsigned queries; /* that the peer asks for one step */
 	bool any;	  /* the server's socket is bound to the wildcard address */
 	bool misses;	  /* upstream queries leave */
+	bool alias;	  /* ... and their answers lead on, so that the table is wanted */
 };
 
 static const struct mode modes[] = {
-	{"cached", answer_by_name, 1, false, false},
-	{"cached-any", answer_by_name, 1, true, false},
-	{"cached-msg", answer_by_message, 1, true, false},
-	{"batch", answer_batch, BATCH, false, false},
-	{"burst", answer_burst, BATCH *BATCHES, false, false},
-	{"miss", miss_connected, 1, false, true},
-	{"miss-shared", miss_shared, 1, false, true},
-	{"pipe", read_pipe, 0, false, false},
-	{"epoll", wait_epoll, 0, false, false},
+	{"cached", answer_by_name, 1, false, false, false},
+	{"cached-any", answer_by_name, 1, true, false, false},
+	{"cached-msg", answer_by_message, 1, true, false, false},
+	{"batch", answer_batch, BATCH, false, false, false},
+	{"burst", answer_burst, BATCH *BATCHES, false, false, false},
+	{"miss", miss_connected, 1, false, true, false},
+	{"miss-shared", miss_shared, 1, false, true, false},
+	{"miss-alias", miss_connected, 1, false, true, true},
+	{"pipe", read_pipe, 0, false, false, false},
+	{"epoll", wait_epoll, 0, false, false, false},
 };
 
 static const struct mode *mode_named(const char *name)
@@ -317,7 +319,17 @@ static uint32_t mark_of(struct msghdr *msg)
 	return mark;
 }
 
-static void answer_upstream(int fd, uint32_t mark)
+/* The question's name is an alias of one beneath the same domain. */
+static size_t add_alias(uint8_t *msg, size_t n)
+{
+	static const uint8_t record[] = {0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 0, 0, 4, 1, 'c', 0xc0, 20};
+
+	msg[7] = 1;
+	memcpy(msg + n, record, sizeof(record));
+	return n + sizeof(record);
+}
+
+static void answer_upstream(int fd, uint32_t mark, bool alias)
 {
 	uint8_t data[MESSAGE];
 	_Alignas(struct cmsghdr) char control[64];
@@ -333,7 +345,7 @@ static void answer_upstream(int fd, uint32_t mark)
 	wait_for(fd);
 	ssize_t n = recvmsg(fd, &msg, 0);
 
-	NEED(n > 12 && data[2] == QUESTION);
+	NEED(n > 12 && n <= MESSAGE / 2 && data[2] == QUESTION);
 	if (mark_of(&msg) != mark) {
 		fprintf(stderr, "drivers: an upstream query has the mark %u, not %u\n",
 			mark_of(&msg), mark);
@@ -341,7 +353,10 @@ static void answer_upstream(int fd, uint32_t mark)
 	}
 	data[2] = ANSWER;
 	data[3] = RECURSION_AVAILABLE; /* a forwarder's upstream: so this is no referral */
-	NEED(sendto(fd, data, (size_t)n, 0, (struct sockaddr *)&from, msg.msg_namelen) == n);
+	size_t length = alias ? add_alias(data, (size_t)n) : (size_t)n;
+
+	NEED(sendto(fd, data, length, 0, (struct sockaddr *)&from, msg.msg_namelen) ==
+	     (ssize_t)length);
 }
 
 static int peer(const struct mode *mode, unsigned count, uint32_t mark, int upstream)
@@ -355,12 +370,12 @@ static int peer(const struct mode *mode, unsigned count, uint32_t mark, int upst
 		for (unsigned k = 0; k < mode->queries; k++)
 			ask(client, i * mode->queries + k);
 		for (unsigned k = 0; mode->misses && k < mode->queries; k++)
-			answer_upstream(upstream, mark);
+			answer_upstream(upstream, mark, mode->alias);
 		for (unsigned k = 0; k < mode->queries; k++)
 			expect_answer(client);
 	}
 	ask(client, count * mode->queries);
-	answer_upstream(upstream, mark);
+	answer_upstream(upstream, mark, mode->alias);
 	expect_answer(client);
 	return 0;
 }

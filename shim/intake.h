@@ -192,11 +192,11 @@ struct intake_found {
 struct intake_found intake_answer(struct intake *in, struct attrib *a, const uint8_t *msg,
 				  size_t have, const struct attrib_owner *who);
 
-/** Moves what is not over into the table. When it returns, all that was published before the call is there. */
-void intake_empty(struct intake *in, struct attrib *a, uint32_t now);
-
 /** Is there any for which an upstream query left, and which is not over yet? Perhaps; false: certainly none. */
 bool intake_has_charged(const struct intake *in);
+
+/** Moves what is not over into the table. When it returns, all that was published before the call is there. */
+void intake_empty(struct intake *in, struct attrib *a, uint32_t now);
 
 /**
  * The same of those with that key alone.

@@ -362,7 +362,7 @@ struct learning {
 	struct attrib *a;
 	uint32_t now;
 	const struct dns_name *question;
-	bool owned, offered; /* offered: the answer is of a server that recurses itself (RA) */
+	bool owned, referral;
 	struct attrib_owner owner;
 	struct alias alias; /* what the question's name turns out to be */
 	uint64_t chain_end;
@@ -392,7 +392,7 @@ static void learn(void *ctx, uint16_t type, const struct dns_name *from,
 
 	if (type == DNS_TYPE_NS && lies_in(l->question, from)) {
 		servers_learn(&l->a->servers, name, zone_of(from));
-		if (!l->offered)
+		if (l->owned && l->referral)
 			atomic_store_explicit(&l->a->recurses, true, memory_order_relaxed);
 	}
 	if (!l->owned)
@@ -481,7 +481,7 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 	struct learning l = {.a = a,
 			     .now = now,
 			     .question = &answer->name,
-			     .offered = dns_offers_recursion(msg),
+			     .referral = dns_is_referral(msg),
 			     .owner = {.fd = -1},
 			     .chain_end = dns_name_hash(&answer->name)};
 

@@ -257,7 +257,7 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
  * which they came.
  */
 
-/** Does the program only forward, as far as is known: to servers that recurse for it? */
+/** Does the program only forward, as far as is known? It was referred nowhere. */
 bool attrib_forwards(const struct attrib *a);
 
 /** A turn's sole message was seen to cause an upstream query for its own question, or one for another's. */

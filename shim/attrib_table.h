@@ -35,7 +35,7 @@ struct attrib {
 		newest; /* the client query that came last: a reference in one word, see pack */
 	_Atomic uint32_t newest_asked; /* when that was */
 	_Atomic bool
-		recurses; /* a server that offers no recursion has named others: the program asks on by itself */
+		recurses; /* a query of a client's was referred to others: the program asks on by itself */
 	struct tally tally;
 	struct servers servers;
 	struct aliases aliases;

@@ -121,11 +121,8 @@ static uint8_t rcode_of(const uint8_t *msg)
 
 bool dns_is_final(const uint8_t *msg)
 {
-	bool has_records = msg[6] || msg[7], authoritative = msg[2] & 0x04;
-	bool referral = !has_records && !authoritative && !dns_offers_recursion(msg);
-
-	return !is_truncated(msg) &&
-	       ((rcode_of(msg) == DNS_NOERROR && !referral) || rcode_of(msg) == DNS_NXDOMAIN);
+	return !is_truncated(msg) && ((rcode_of(msg) == DNS_NOERROR && !dns_is_referral(msg)) ||
+				      rcode_of(msg) == DNS_NXDOMAIN);
 }
 
 /*

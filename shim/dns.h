@@ -67,10 +67,18 @@ static inline bool dns_says_answer(const uint8_t *msg)
 	return msg[2] & 0x80;
 }
 
-/** Its RA bit, of a message that has a header: does the server say that it recurses for others? */
-static inline bool dns_offers_recursion(const uint8_t *msg)
+/**
+ * Does the answer only say whom else to ask (RFC 1034, section 4.3.2)? It has no records of its own, no authority (AA),
+ * and is of a server that does not recurse for others (RA).
+ *
+ * @param msg  a header at least
+ */
+static inline bool dns_is_referral(const uint8_t *msg)
 {
-	return msg[3] & 0x80;
+	bool has_records = msg[6] || msg[7], authoritative = msg[2] & 0x04,
+	     recursion = msg[3] & 0x80;
+
+	return !has_records && !authoritative && !recursion;
 }
 
 /** RFC 4343: only ASCII letters fold. */

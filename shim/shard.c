@@ -19,6 +19,7 @@ enum {
 	 * once; a table full of them would be memory that no cache holds, and each event waits for it.
 	 */
 	ANSWERED_SHARES = 16,
+	AGE_STEPS = 64, /* an entry that comes late is put so far back in the order of ages */
 	ANSWERED_LEAST = 256,
 	INSERT_SCAN = 16, /* how far back the place of a charged client is looked for */
 };
@@ -108,19 +109,27 @@ static void give(struct pool *p, uint32_t i, uint32_t *next_of_it)
 	p->used--;
 }
 
-static void age_append(struct shard *s, uint32_t i, enum class class)
+/* The newest that is no younger, as far as a few steps lead there: what comes out of an intake comes late. */
+static uint32_t age_before(const struct shard *s, const struct ends *l, uint32_t stamp)
+{
+	uint32_t at = l->newest;
+
+	for (int n = 0; at && n < AGE_STEPS && (int32_t)(s->entries[at].stamp - stamp) > 0; n++)
+		at = s->entries[at].older;
+	return at;
+}
+
+/* Puts it where its age says. */
+static void age_insert(struct shard *s, uint32_t i, enum class class)
 {
 	struct entry *e = &s->entries[i];
 	struct ends *l = &s->age[class];
 
 	e->class = (uint8_t) class;
-	e->newer = 0;
-	e->older = l->newest;
-	if (l->newest)
-		s->entries[l->newest].newer = i;
-	else
-		l->oldest = i;
-	l->newest = i;
+	e->older = age_before(s, l, e->stamp);
+	e->newer = e->older ? s->entries[e->older].newer : l->oldest;
+	*(e->older ? &s->entries[e->older].newer : &l->oldest) = i;
+	*(e->newer ? &s->entries[e->newer].older : &l->newest) = i;
 	s->count[class]++;
 }
 
@@ -423,7 +432,7 @@ uint32_t shard_make(struct shard *s, uint32_t now, enum class class)
 	e->key.hash = 0;
 	e->unexplained = e->fed = e->server = false;
 	e->pending = 0;
-	age_append(s, i, class);
+	age_insert(s, i, class);
 	set_state(e, class == CLASS_WAITING    ? TAG_WAITING
 		     : class == CLASS_ANSWERED ? TAG_ANSWERED
 					       : TAG_OTHER);
@@ -477,7 +486,7 @@ void shard_answered(struct shard *s, uint32_t i, uint32_t now, uint32_t state)
 	e->order = next_order(s);
 	holders_remove(&s->holders, i);
 	age_remove(s, i);
-	age_append(s, i, CLASS_ANSWERED);
+	age_insert(s, i, CLASS_ANSWERED);
 	set_state(e, state);
 	links_move(s, e, LIST_ANSWERED);
 	if (s->count[CLASS_ANSWERED] > answered_most(s))
@@ -488,7 +497,7 @@ void shard_renew(struct shard *s, uint32_t i, uint32_t now)
 {
 	s->entries[i].stamp = now;
 	age_remove(s, i);
-	age_append(s, i, CLASS_WAITING);
+	age_insert(s, i, CLASS_WAITING);
 	holders_remove(&s->holders, i);
 	shard_count_in(s, i);
 }

@@ -558,6 +558,32 @@ static void lingering(void **state)
 	assert_decides(12, up, "ftp.example.com", ATTRIB_EXACT, 2);
 }
 
+/* One that comes into the table late, behind younger ones, goes when its own time is over. */
+static void given_up_behind_younger_ones(void **state)
+{
+	(void)state;
+	asks(1, 10, "www.example.com");
+	now += ATTRIB_WAIT_MS - 1000;
+	for (unsigned i = 0; i < 8; i++) { /* meanwhile, by another thread */
+		char name[32];
+		struct dns_message m;
+		struct wire w;
+		struct attrib_owner o = client(2);
+
+		snprintf(name, sizeof(name), "h%u.example.com", i);
+		wire_message(&w, 20 + i, WIRE_RD, name, 1);
+		assert_true(dns_parse(&key, w.bytes, w.len, &m));
+		attrib_client_query(a, now, &m, &o, NULL);
+	}
+	now += 500;
+	intake_empty(&intake, a, now);
+	assert_int_equal(used().waiting, 9);
+	now += 501;
+	assert_decides(1, up, "www.example.com", ATTRIB_NONE, 0);
+	assert_int_equal(used().waiting, 8);
+	assert_decides(2, up, "h7.example.com", ATTRIB_EXACT, 2);
+}
+
 /* An intake that was never emptied for more than half of all numbers. */
 static void never_emptied(void **state)
 {
@@ -698,6 +724,7 @@ int main(void)
 		TEST(lingering),
 		TEST(known_to_be_asked),
 		TEST(never_emptied),
+		TEST(given_up_behind_younger_ones),
 		TEST(repeats),
 		TEST(crossed),
 		TEST(moved_by_one_key),

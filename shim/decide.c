@@ -163,21 +163,25 @@ static bool decide_question(struct thread *t, uint32_t now, struct attrib_socket
 	return true;
 }
 
-/* May it be decided without all that is known? A forwarder's, by a thread that receives clients' queries as well. */
-static bool may_be_own(const struct thread *t)
+/*
+ * May it be decided without all that is known? A forwarder's datagram, by a thread that receives clients' queries as well.
+ * What a connection carries is decided again when a write is, perhaps by another thread.
+ */
+static bool may_be_own(const struct thread *t, bool stream)
 {
-	return t->intake && intake_settles(t->intake) && attrib_forwards(shim.attrib);
+	return !stream && t->intake && intake_settles(t->intake) && attrib_forwards(shim.attrib);
 }
 
 static void decide_by_table(struct thread *t, uint32_t now, struct attrib_socket socket,
-			    const uint8_t *msg, size_t end, struct attrib_decision *why)
+			    bool stream, const uint8_t *msg, size_t end,
+			    struct attrib_decision *why)
 {
 	struct dns_message query;
 
 	why->evidence = ATTRIB_NONE;
 	if (!dns_parse(attrib_key(shim.attrib), msg, end, &query))
 		return;
-	if (!may_be_own(t) || !decide_question(t, now, socket, msg, end, &query, why)) {
+	if (!may_be_own(t, stream) || !decide_question(t, now, socket, msg, end, &query, why)) {
 		gather(t, now);
 		find_owner(t, now, socket, &query, why);
 	}
@@ -188,14 +192,14 @@ static void decide_by_table(struct thread *t, uint32_t now, struct attrib_socket
 	attrib_commit(shim.attrib, now, &query, why);
 }
 
-uint32_t decide_query(struct thread *t, struct attrib_socket socket, const uint8_t *msg, size_t end,
-		      struct decision *out)
+uint32_t decide_query(struct thread *t, struct attrib_socket socket, bool stream,
+		      const uint8_t *msg, size_t end, struct decision *out)
 {
 	uint32_t now = thread_now_ms();
 
 	out->made = true;
-	if (!may_be_own(t) || !decide_here(t, now, socket, msg, end, &out->why))
-		decide_by_table(t, now, socket, msg, end, &out->why);
+	if (!may_be_own(t, stream) || !decide_here(t, now, socket, msg, end, &out->why))
+		decide_by_table(t, now, socket, stream, msg, end, &out->why);
 	out->mark = out->why.evidence == ATTRIB_NONE ? shim.config.default_mark
 						     : mark_of(&out->why.owner);
 	return out->mark;

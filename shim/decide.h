@@ -26,11 +26,12 @@ static inline bool decision_unknown(const struct decision *d)
  * The mark of an upstream query (only the bits of the mask count), CONNMARK_DEFAULT where nobody's
  * or unknown. What becomes of it is for sent.h.
  *
+ * @param stream    it leaves on a connection
  * @param msg, end  its bytes, up to the end of the question (dns_question_end)
  * @param out       the same with its reasons
  */
-uint32_t decide_query(struct thread *t, struct attrib_socket socket, const uint8_t *msg, size_t end,
-		      struct decision *out);
+uint32_t decide_query(struct thread *t, struct attrib_socket socket, bool stream,
+		      const uint8_t *msg, size_t end, struct decision *out);
 
 /**
  * The mark of a connection, or of bytes on one, whose question is not known (yet): the thread's turn alone can tell.

@@ -10,7 +10,7 @@
  *     upstream answer   final, and leads nowhere               fed
  *     client answer     it waits no longer                     answered, or done where it was fed
  *
- * Whatever else happens is for the table: an upstream query that no pending query of the thread's explains, an answer
+ * Whatever else happens is for the table: an upstream query on a connection, one that no pending query of the thread's explains, an answer
  * that names something, or one to a query that another thread received. First what it may concern is moved there out of
  * all threads' intakes, each query with what happened to it so far, as if the table had been told at once: who asked the
  * same, whose upstream query has its answer, or which client is answered; and where that does not explain an upstream

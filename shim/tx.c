@@ -95,7 +95,7 @@ static void query_leaves(struct thread *t, int fd, struct fd_state *st, const st
 
 	if (first)
 		fd_set_flags(st, FD_SENT);
-	uint32_t mark = decide_query(t, socket, out->question_at, out->end, &out->decision);
+	uint32_t mark = decide_query(t, socket, false, out->question_at, out->end, &out->decision);
 
 	out->withheld = decision_unknown(&out->decision) && withhold_applies();
 	if (shim.config.dry_run || out->withheld)

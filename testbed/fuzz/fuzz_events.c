@@ -266,8 +266,8 @@ static void upstream_is_asked(int thread, unsigned socket, uint16_t id, unsigned
 	struct decision d;
 
 	write_message(&w, id, WIRE_RD, question, noise);
-	decide_query(&threads[thread], socket_of(socket), w.bytes, dns_question_end(w.bytes, w.len),
-		     &d);
+	decide_query(&threads[thread], socket_of(socket), socket == 3, w.bytes,
+		     dns_question_end(w.bytes, w.len), &d);
 	check_decision(question, &d);
 }
 

@@ -10,14 +10,14 @@
  *     upstream answer   final, and leads nowhere               fed
  *     client answer     it waits no longer                     answered, or done where it was fed
  *
- * Whatever else happens is for the table: an upstream query on a connection, one that no pending query of the thread's explains, an answer
- * that names something, or one to a query that another thread received. First what it may concern is moved there out of
- * all threads' intakes, each query with what happened to it so far, as if the table had been told at once: who asked the
- * same, whose upstream query has its answer, or which client is answered; and where that does not explain an upstream
- * query, everything, so that attribution sees all that the program can have acted upon. What is over stays where it is
- * until its slot is wanted. Where no waiting client explains an upstream query, it may be the refresh of what the cache has
- * just answered (a prefetch, or after a stale answer), or be sent once more after its answer: then these are recalled, and
- * enter the table too. Pure but for the lock: memory, time and events are given to it.
+ * Whatever else happens is for the table: an upstream query on a connection, one that no pending query of the thread's
+ * explains, an answer that names something, or one to a query that another thread received. First what it may concern is
+ * moved there out of all threads' intakes, each query with what happened to it so far, as if the table had been told at
+ * once: who asked the same, whose upstream query has its answer, or which client is answered; and where that does not
+ * explain an upstream query, everything, so that attribution sees all that the program can have acted upon. What is over
+ * stays where it is until its slot is wanted. Where no waiting client explains an upstream query, it may be the refresh of
+ * what the cache has just answered (a prefetch, or after a stale answer), or be sent once more after its answer: then these
+ * are recalled, and enter the table too. Pure but for the lock: memory, time and events are given to it.
  *
  * The thread that owns an intake fills its slots and publishes each by its state; from then on the slot is whose who
  * first turns that state, the owner with the next event or another thread that empties the intake. Those take turns by a

@@ -38,7 +38,7 @@ STANDARD = $(LANGUAGE) $(UNFORTIFIED)
 # Optimised at the link, where the compiler can: short functions in their own files then cost no calls (a tenth of all
 # instructions). LTO= turns it off.
 ifndef LTO
-LTO := $(shell echo 'int one;' | $(CC) -flto=auto -shared -fPIC -xc -o /dev/null - 2>/dev/null && echo -flto=auto)
+LTO = $(eval LTO := $(shell echo 'int one;' | $(CC) -flto=auto -shared -fPIC -xc -o /dev/null - 2>/dev/null && echo -flto=auto))$(LTO)
 endif
 LIBFLAGS = $(LANGUAGE) $(WARNINGS) $(CFLAGS) $(UNFORTIFIED) -fPIC -fvisibility=hidden -fstack-protector-strong -MMD -MP -DSHIM_VERSION='"$(VERSION)"'
 HARDENED = -fPIE -fstack-protector-strong

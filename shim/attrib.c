@@ -186,6 +186,7 @@ static bool refresh_query(struct attrib *a, struct shard *s, uint32_t now, uint6
 		shard_drop(s, i);
 		return false;
 	}
+	/* one that comes from an intake may be older */
 	if ((int32_t)(now - s->entries[i].stamp) >
 	    0) { /* one that comes from an intake may be older */
 		shard_renew(s, i, now);
@@ -484,7 +485,6 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 			     .referral = dns_is_referral(msg),
 			     .owner = {.fd = -1},
 			     .chain_end = dns_name_hash(&answer->name)};
-
 	bool final = dns_is_final(msg);
 
 	l.owned = end_upstream(a, now, answer, socket, final, final, &l.owner);
@@ -575,7 +575,6 @@ void attrib_asked(struct attrib *a, uint32_t now, const struct dns_message *quer
 					   .owner = *owner};
 	struct shard *s = enter(a, shard_of(&query->name, 0), now);
 	uint32_t i = ref_in(a, s, owner->ref);
-
 	uint32_t question = i ? shard_node(s, owner->question) : 0;
 
 	if (i)

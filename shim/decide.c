@@ -172,16 +172,15 @@ static bool may_be_own(const struct thread *t, bool stream)
 	return !stream && t->intake && intake_settles(t->intake) && attrib_forwards(shim.attrib);
 }
 
-static void decide_by_table(struct thread *t, uint32_t now, struct attrib_socket socket,
-			    bool stream, const uint8_t *msg, size_t end,
-			    struct attrib_decision *why)
+static void decide_by_table(struct thread *t, uint32_t now, struct attrib_socket socket, bool own,
+			    const uint8_t *msg, size_t end, struct attrib_decision *why)
 {
 	struct dns_message query;
 
 	why->evidence = ATTRIB_NONE;
 	if (!dns_parse(attrib_key(shim.attrib), msg, end, &query))
 		return;
-	if (!may_be_own(t, stream) || !decide_question(t, now, socket, msg, end, &query, why)) {
+	if (!own || !decide_question(t, now, socket, msg, end, &query, why)) {
 		gather(t, now);
 		find_owner(t, now, socket, &query, why);
 	}
@@ -196,10 +195,11 @@ uint32_t decide_query(struct thread *t, struct attrib_socket socket, bool stream
 		      const uint8_t *msg, size_t end, struct decision *out)
 {
 	uint32_t now = thread_now_ms();
+	bool own = may_be_own(t, stream);
 
 	out->made = true;
-	if (!may_be_own(t, stream) || !decide_here(t, now, socket, msg, end, &out->why))
-		decide_by_table(t, now, socket, stream, msg, end, &out->why);
+	if (!own || !decide_here(t, now, socket, msg, end, &out->why))
+		decide_by_table(t, now, socket, own, msg, end, &out->why);
 	out->mark = out->why.evidence == ATTRIB_NONE ? shim.config.default_mark
 						     : mark_of(&out->why.owner);
 	return out->mark;

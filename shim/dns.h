@@ -87,16 +87,6 @@ static inline uint8_t dns_fold(uint8_t c)
 	return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
 }
 
-/** dns_fold on eight bytes at once: bit 7 of each becomes whether it is a capital letter, and moves to bit 5. */
-static inline uint64_t dns_fold8(uint64_t word)
-{
-	const uint64_t ones = 0x0101010101010101ULL, high = 0x80 * ones;
-	uint64_t low = word & ~high;
-	uint64_t from_a = low + (0x80 - 'A') * ones, beyond_z = low + (0x7f - 'Z') * ones;
-
-	return word | ((from_a ^ beyond_z) & ~word & high) >> 2;
-}
-
 /**
  * A number for a question, whatever the case of its name: by how it begins, what is in its middle, its length and its type.
  * No secret, and no hash: questions that are alike may share one.

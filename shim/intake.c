@@ -15,11 +15,6 @@ void intake_init(struct intake *in)
 	pthread_mutex_init(&in->lock, NULL);
 }
 
-static unsigned number_of(uint32_t sequence)
-{
-	return sequence % INTAKE_SLOTS;
-}
-
 /* ---- finding a query again ---- */
 
 static void set_key(struct intake *in, unsigned number, enum intake_key by, uint32_t key)
@@ -79,7 +74,7 @@ static void move_now(struct intake *in, struct attrib *a, struct intake_slot *sl
 static struct intake_slot *next_slot(struct intake *in, struct attrib *a, uint32_t now,
 				     uint32_t sequence)
 {
-	unsigned number = number_of(sequence);
+	unsigned number = intake_number(sequence);
 	struct intake_slot *slot = &in->slot[number];
 	uint32_t state = intake_state(slot);
 	bool over = state == INTAKE_ANSWERED || state == INTAKE_DONE;
@@ -102,10 +97,10 @@ static void advance(struct intake *in, struct attrib *a, uint32_t now, uint32_t 
 	if (newest - over > INTAKE_SLOTS)
 		over = newest - INTAKE_SLOTS;
 	for (unsigned steps = 0; steps < 2 * ADVANCE_EVERY && over != newest; steps++) {
-		struct intake_slot *slot = &in->slot[number_of(over + 1)];
+		struct intake_slot *slot = &in->slot[intake_number(over + 1)];
 		uint32_t state = intake_state(slot);
 
-		if (state == INTAKE_PENDING || state == INTAKE_ASKED || state == INTAKE_FED) {
+		if (intake_is_live(state)) {
 			if ((int32_t)(now - slot->now) < LINGER_MS)
 				break;
 			move_now(in, a, slot, now);
@@ -126,7 +121,7 @@ uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const u
 
 	if (!sequence) /* 0 means none; the slots' order does not mind the gap */
 		sequence = INTAKE_SLOTS;
-	unsigned number = number_of(sequence);
+	unsigned number = intake_number(sequence);
 	struct intake_slot *slot = next_slot(in, a, now, sequence);
 
 	if (sequence % ADVANCE_EVERY == 0)
@@ -211,12 +206,12 @@ static const struct intake_slot *oldest_asking(struct intake *in, uint32_t now, 
 	if (newest - in->not_pending > INTAKE_SLOTS)
 		in->not_pending = newest - INTAKE_SLOTS;
 	while (in->not_pending != newest &&
-	       intake_state(&in->slot[number_of(in->not_pending + 1)]) != INTAKE_PENDING)
+	       intake_state(&in->slot[intake_number(in->not_pending + 1)]) != INTAKE_PENDING)
 		in->not_pending++;
 	for (uint32_t i = in->not_pending + 1; (int32_t)(newest - i) >= 0; i++)
-		if (key_of(in, number_of(i), INTAKE_BY_QUESTION) == key &&
-		    asks(&in->slot[number_of(i)], now, msg, end))
-			return &in->slot[number_of(i)];
+		if (key_of(in, intake_number(i), INTAKE_BY_QUESTION) == key &&
+		    asks(&in->slot[intake_number(i)], now, msg, end))
+			return &in->slot[intake_number(i)];
 	return NULL;
 }
 
@@ -224,7 +219,7 @@ static const struct intake_slot *oldest_asking(struct intake *in, uint32_t now, 
 static const struct intake_slot *find_asking(struct intake *in, uint32_t now, uint32_t newest,
 					     const uint8_t *msg, size_t end)
 {
-	const struct intake_slot *slot = &in->slot[number_of(newest)];
+	const struct intake_slot *slot = &in->slot[intake_number(newest)];
 
 	if (newest && slot->sequence == newest && asks(slot, now, msg, end))
 		return slot;
@@ -256,7 +251,7 @@ static void note_asked(struct intake *in, uint32_t sequence)
 bool intake_asked(struct intake *in, uint32_t now, uint32_t sequence, uint16_t id,
 		  struct attrib_socket socket, const struct attrib_owner *who)
 {
-	unsigned number = number_of(sequence);
+	unsigned number = intake_number(sequence);
 	struct intake_slot *slot = &in->slot[number];
 	uint32_t key = intake_key_socket(id, socket);
 
@@ -398,7 +393,7 @@ struct intake_found intake_answer(struct intake *in, struct attrib *a, const uin
 
 bool intake_owner(const struct intake *in, uint32_t sequence, struct attrib_owner *who)
 {
-	const struct intake_slot *slot = &in->slot[number_of(sequence)];
+	const struct intake_slot *slot = &in->slot[intake_number(sequence)];
 	const struct intake_entered *there = &slot->entered;
 
 	if (!sequence || intake_state(slot) != INTAKE_ENTERED || slot->sequence != sequence ||

@@ -6,7 +6,15 @@
 
 static struct intake_slot *slot_of(struct intake *in, uint32_t sequence)
 {
-	return &in->slot[sequence % INTAKE_SLOTS];
+	return &in->slot[intake_number(sequence)];
+}
+
+/* How many of the newest there are behind that one: no more than there is room for. */
+static uint32_t behind(uint32_t newest, uint32_t sequence)
+{
+	uint32_t since = newest - sequence;
+
+	return since < INTAKE_SLOTS ? since : INTAKE_SLOTS;
 }
 
 /* As the message came: an ID, one question, and nothing else that attribution wants. */
@@ -77,8 +85,7 @@ static void enter_table(struct attrib *a, struct intake_slot *slot, enum intake_
 void intake_move(struct attrib *a, struct intake_slot *slot, uint32_t now)
 {
 	/* its owner may turn it on meanwhile: from pending to fed in two steps at most */
-	for (uint32_t state; (state = intake_state(slot)) == INTAKE_PENDING ||
-			     state == INTAKE_ASKED || state == INTAKE_FED;) {
+	for (uint32_t state; intake_is_live(state = intake_state(slot));) {
 		if (!intake_claim(slot, state, INTAKE_MOVING))
 			continue;
 		if ((int32_t)(now - slot->now) < ATTRIB_WAIT_MS)
@@ -97,20 +104,12 @@ void intake_empty(struct intake *in, struct attrib *a, uint32_t now)
 		return;
 	pthread_mutex_lock(&in->lock);
 	newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
-	uint32_t since = newest - atomic_load_explicit(&in->emptied, memory_order_relaxed);
+	uint32_t left = atomic_load_explicit(&in->emptied, memory_order_relaxed);
 
-	for (uint32_t i = since < INTAKE_SLOTS ? since : INTAKE_SLOTS; i-- > 0;)
+	for (uint32_t i = behind(newest, left); i-- > 0;)
 		intake_move(a, slot_of(in, newest - i), now);
 	atomic_store_explicit(&in->emptied, newest, memory_order_release);
 	pthread_mutex_unlock(&in->lock);
-}
-
-static bool is_over(const struct intake_slot *slot)
-{
-	uint32_t state = intake_state(slot);
-
-	return state == INTAKE_EMPTY || state == INTAKE_ANSWERED || state == INTAKE_DONE ||
-	       state == INTAKE_ENTERED;
 }
 
 static bool is_charged(const struct intake_slot *slot)
@@ -118,14 +117,6 @@ static bool is_charged(const struct intake_slot *slot)
 	uint32_t state = intake_state(slot);
 
 	return state == INTAKE_ASKED || state == INTAKE_FED;
-}
-
-/* How many of the newest there are behind that one: no more than there is room for. */
-static uint32_t behind(uint32_t newest, uint32_t sequence)
-{
-	uint32_t since = newest - sequence;
-
-	return since < INTAKE_SLOTS ? since : INTAKE_SLOTS;
 }
 
 /* Of the newest, so many have not left yet. */
@@ -151,11 +142,12 @@ void intake_move_those(struct intake *in, struct attrib *a, uint32_t now, enum i
 	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
 
 	for (uint32_t i = count_present(in, newest); i-- > 0;) {
-		uint32_t number = (newest - i) % INTAKE_SLOTS;
+		unsigned number = intake_number(newest - i);
 		struct intake_slot *slot = &in->slot[number];
+		uint32_t state = intake_state(slot);
 
 		if (atomic_load_explicit(&in->key[by][number], memory_order_relaxed) != key ||
-		    is_over(slot))
+		    !(intake_is_live(state) || state == INTAKE_MOVING))
 			continue;
 		/* where another thread is moving it just now, the lock is held until it is there */
 		pthread_mutex_lock(&in->lock);
@@ -195,7 +187,7 @@ static bool recall_slot(struct attrib *a, struct intake_slot *slot, uint32_t now
 {
 	uint32_t state = intake_state(slot);
 
-	if (state == INTAKE_PENDING || state == INTAKE_ASKED || state == INTAKE_FED)
+	if (intake_is_live(state))
 		return false;
 	if ((state != INTAKE_ANSWERED && state != INTAKE_DONE) ||
 	    !intake_claim(slot, state, INTAKE_MOVING))
@@ -218,9 +210,9 @@ void intake_recall(struct intake *in, struct attrib *a, uint32_t now)
 		return;
 	pthread_mutex_lock(&in->lock);
 	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
-	uint32_t since = newest - atomic_load_explicit(&in->recalled, memory_order_relaxed);
+	uint32_t recalled = atomic_load_explicit(&in->recalled, memory_order_relaxed);
 
-	for (uint32_t i = since < INTAKE_SLOTS ? since : INTAKE_SLOTS; i-- > 0;) {
+	for (uint32_t i = behind(newest, recalled); i-- > 0;) {
 		all = recall_slot(a, slot_of(in, newest - i), now) && all;
 		if (all)
 			atomic_store_explicit(&in->recalled, newest - i, memory_order_release);

@@ -8,6 +8,12 @@
 
 #include "intake.h"
 
+/** The slot's number of a query. */
+static inline unsigned intake_number(uint32_t sequence)
+{
+	return sequence % INTAKE_SLOTS;
+}
+
 static inline uint32_t intake_state(const struct intake_slot *slot)
 {
 	return atomic_load_explicit(&slot->state, memory_order_acquire);
@@ -16,6 +22,12 @@ static inline uint32_t intake_state(const struct intake_slot *slot)
 static inline void intake_set_state(struct intake_slot *slot, enum intake_state state)
 {
 	atomic_store_explicit(&slot->state, state, memory_order_release);
+}
+
+/** Is it neither over nor in the table, nor on its way there? */
+static inline bool intake_is_live(uint32_t state)
+{
+	return state == INTAKE_PENDING || state == INTAKE_ASKED || state == INTAKE_FED;
 }
 
 /** Whoever turns a slot's state first has it. */

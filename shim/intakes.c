@@ -61,35 +61,38 @@ struct intake *intakes_make(struct thread *t)
 	return t->intake;
 }
 
-void intakes_empty(struct attrib *a, uint32_t now)
+/* The next one from number *i on, which goes behind it; NULL: there are no more. */
+static struct intake *next(unsigned *i)
 {
 	unsigned count = atomic_load_explicit(&highest, memory_order_acquire);
+	struct intake *in = NULL;
 
-	for (unsigned i = 0; i < count; i++) {
-		struct intake *in = atomic_load_explicit(&intakes[i], memory_order_acquire);
+	while (!in && *i < count)
+		in = atomic_load_explicit(&intakes[(*i)++], memory_order_acquire);
+	return in;
+}
 
-		if (in)
-			intake_empty(in, a, now);
-	}
+void intakes_empty(struct attrib *a, uint32_t now)
+{
+	unsigned i = 0;
+
+	for (struct intake *in; (in = next(&i));)
+		intake_empty(in, a, now);
 }
 
 bool intakes_have_charged(void)
 {
-	unsigned count = atomic_load_explicit(&highest, memory_order_acquire);
-	bool found = false;
+	unsigned i = 0;
 
-	for (unsigned i = 0; i < count && !found; i++) {
-		struct intake *in = atomic_load_explicit(&intakes[i], memory_order_acquire);
-
-		found = in && intake_has_charged(in);
-	}
-	return found;
+	for (struct intake *in; (in = next(&i));)
+		if (intake_has_charged(in))
+			return true;
+	return false;
 }
 
 void intakes_read(struct fd_state *st, const struct thread *t)
 {
 	uint32_t me = t->intake_index + 1, before = 0;
-
 	bool first = atomic_compare_exchange_strong(&st->reader, &before, me);
 
 	if ((!first && before != me) || fd_flags(st) & FD_SHARED)
@@ -104,26 +107,19 @@ bool intakes_share(void)
 void intakes_move_those(struct attrib *a, const struct intake *own, uint32_t now,
 			enum intake_key by, uint32_t key)
 {
-	unsigned count = atomic_load_explicit(&highest, memory_order_acquire);
+	unsigned i = 0;
 
-	for (unsigned i = 0; i < count; i++) {
-		struct intake *in = atomic_load_explicit(&intakes[i], memory_order_acquire);
-
-		if (in)
-			intake_move_those(in, a, now, by, key, in != own);
-	}
+	for (struct intake *in; (in = next(&i));)
+		intake_move_those(in, a, now, by, key, in != own);
 }
 
 void intakes_recall(struct attrib *a, struct intake *own, uint32_t now)
 {
-	unsigned count = atomic_load_explicit(&highest, memory_order_acquire);
+	unsigned i = 0;
 
-	for (unsigned i = 0; i < count; i++) {
-		struct intake *in = atomic_load_explicit(&intakes[i], memory_order_acquire);
-
-		if (in && in != own)
+	for (struct intake *in; (in = next(&i));)
+		if (in != own)
 			intake_recall(in, a, now);
-	}
 	if (own)
 		intake_recall(own, a, now);
 }

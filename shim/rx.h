@@ -90,8 +90,6 @@ void rx_restore(const struct rx *rx, bool own_name, const struct msghdr *got, st
 void rx_arrived(const struct rx *rx, const struct msghdr *seen, socklen_t name_room, size_t n,
 		const struct cmsg_told *told);
 
-/* ---- the events themselves, also for what comes in encrypted (tls.c) ---- */
-
 /** Does this socket serve clients, so that a query that comes in by it is a client's? */
 bool rx_serves_clients(const struct fd_state *st);
 

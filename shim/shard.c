@@ -19,8 +19,8 @@ enum {
 	 * once; a table full of them would be memory that no cache holds, and each event waits for it.
 	 */
 	ANSWERED_SHARES = 16,
-	AGE_STEPS = 64, /* an entry that comes late is put so far back in the order of ages */
 	ANSWERED_LEAST = 256,
+	AGE_STEPS = 64,	  /* an entry that comes late is put so far back in the order of ages */
 	INSERT_SCAN = 16, /* how far back the place of a charged client is looked for */
 };
 

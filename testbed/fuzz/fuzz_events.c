@@ -159,9 +159,7 @@ static void write_message(struct wire *w, unsigned id, unsigned flags, unsigned 
 	char name[32];
 
 	strcpy(name, name_of(question));
-	for (unsigned i = 0; name[i]; i++)
-		if (((name[i] | 0x20) >= 'a' && (name[i] | 0x20) <= 'z') && (noise >> i % 8 & 1))
-			name[i] ^= 0x20;
+	wire_turn_case(name, noise);
 	wire_message(w, id, flags, name, types[question / NAMES % TYPES]);
 }
 

@@ -75,9 +75,7 @@ static size_t write_question(struct wire *w, unsigned id, unsigned flags, unsign
 	char name[16];
 
 	strcpy(name, names[question % NAMES]);
-	for (unsigned i = 0; name[i]; i++)
-		if (((name[i] | 0x20) >= 'a' && (name[i] | 0x20) <= 'z') && (noise >> i % 8 & 1))
-			name[i] ^= 0x20;
+	wire_turn_case(name, noise);
 	wire_message(w, id, flags, name, question / NAMES ? 28 : 1);
 	size_t end = dns_question_end(w->bytes, w->len);
 

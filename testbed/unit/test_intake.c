@@ -1,51 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "harness.h"
-#include "wire.h"
+#include "intakes.h"
 
-#include "intake.h"
-
-#include <arpa/inet.h>
 #include <stdio.h>
-#include <sys/mman.h>
-
-static const struct sip_key key = {7, 8};
-static struct intake intake;
-static struct attrib *a;
-static void *memory;
-
-static int setup(void **state)
-{
-	(void)state;
-	memory = mmap(NULL, attrib_size(ATTRIB_CAPACITY_MIN), PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED)
-		return -1;
-	a = attrib_init(memory, ATTRIB_CAPACITY_MIN, &key);
-	memset(&intake, 0, sizeof(intake));
-	intake_init(&intake);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return munmap(memory, attrib_size(ATTRIB_CAPACITY_MIN));
-}
-
-static struct attrib_owner client(unsigned n)
-{
-	struct attrib_owner o;
-
-	memset(&o, 0, sizeof(o));
-	o.flow.client.family = AF_INET;
-	o.flow.client.addr[3] = (uint8_t)n;
-	o.flow.client.port = htons(4000);
-	o.flow.proto = IPPROTO_UDP;
-	o.fd = 3;
-	o.mark = n;
-	o.state = MARK_KNOWN;
-	return o;
-}
 
 static uint32_t query_of(const struct attrib_owner *o, unsigned id, const char *name, uint32_t now)
 {
@@ -99,10 +55,7 @@ static unsigned pending(void)
 
 static unsigned in_table(void)
 {
-	struct attrib_usage usage;
-
-	attrib_usage(a, &usage);
-	return usage.waiting;
+	return used().waiting;
 }
 
 static struct attrib_decision decide(const char *name, uint32_t now)
@@ -567,8 +520,6 @@ static void recalled_by_others(void **state)
 	}
 	join_emptiers(emptier);
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {

@@ -3,57 +3,14 @@
  * What an intake settles by itself, from a client's query to its answer; and that the table is told the same, where it is
  * wanted there on the way.
  */
-#include "harness.h"
-#include "wire.h"
+#include "intakes.h"
 
-#include "intake.h"
-
-#include <arpa/inet.h>
 #include <stdio.h>
-#include <sys/mman.h>
 
-static const struct sip_key key = {7, 8};
 static const struct attrib_socket up = {.fd = 20, .gen = 3};
-static struct intake intake;
-static struct attrib *a;
-static uint32_t now;
-
-static int setup(void **state)
-{
-	(void)state;
-	void *memory = mmap(NULL, attrib_size(ATTRIB_CAPACITY_MIN), PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (memory == MAP_FAILED)
-		return -1;
-	a = attrib_init(memory, ATTRIB_CAPACITY_MIN, &key);
-	memset(&intake, 0, sizeof(intake));
-	intake_init(&intake);
-	now = 1000;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return munmap(a, attrib_size(ATTRIB_CAPACITY_MIN));
-}
+static uint32_t now = 1000; /* goes on from test to test */
 
 /* ---- events ---- */
-
-/* Known by its mark. */
-static struct attrib_owner client(unsigned n)
-{
-	struct attrib_owner o;
-
-	attrib_owner_begin(&o, 3, 1, IPPROTO_UDP);
-	o.flow.client.family = AF_INET;
-	o.flow.client.addr[3] = (uint8_t)n;
-	o.flow.client.port = htons(4000);
-	o.mark = n;
-	o.state = MARK_KNOWN;
-	return o;
-}
 
 static uint32_t asks(unsigned n, unsigned id, const char *name)
 {
@@ -114,6 +71,15 @@ static bool is_answered(unsigned n, unsigned id, const char *name)
 	return answered.pending || attrib_answered(a, now, answered.entered);
 }
 
+/* From the client's query to its answer, in here alone. */
+static void settles(unsigned n, unsigned id, unsigned upstream_id, const char *name)
+{
+	asks(n, id, name);
+	assert_true(leaves(upstream_id, up, name));
+	assert_int_not_equal(comes_back(upstream_id, up, name), 0);
+	assert_true(is_answered(n, id, name));
+}
+
 /* The table's decision on it, with all that is known. */
 static struct attrib_decision decide(unsigned id, struct attrib_socket socket, const char *name)
 {
@@ -149,14 +115,6 @@ static void table_hears(unsigned id, struct attrib_socket socket, const char *na
 	wire_record(&w, false, name, (uint16_t)type, data);
 	assert_true(dns_parse(&key, w.bytes, w.len, &m));
 	attrib_upstream_answer(a, now, &m, w.bytes, w.len, socket, NULL);
-}
-
-static struct attrib_usage used(void)
-{
-	struct attrib_usage usage;
-
-	attrib_usage(a, &usage);
-	return usage;
 }
 
 static void assert_table_empty(void)
@@ -389,10 +347,7 @@ static void answered_while_asked(void **state)
 static void repeated_after_all_is_over(void **state)
 {
 	(void)state;
-	asks(1, 10, "www.example.com");
-	assert_true(leaves(11, up, "www.example.com"));
-	assert_int_not_equal(comes_back(11, up, "www.example.com"), 0);
-	assert_true(is_answered(1, 10, "www.example.com"));
+	settles(1, 10, 11, "www.example.com");
 	intake_recall(&intake, a, now);
 	assert_table_empty();
 	assert_decides(12, up, "www.example.com", ATTRIB_NONE, 0);
@@ -404,10 +359,7 @@ static void repeated_after_all_is_over(void **state)
 static void recalled_no_more_when_old(void **state)
 {
 	(void)state;
-	asks(1, 10, "www.example.com");
-	assert_true(leaves(11, up, "www.example.com"));
-	assert_int_not_equal(comes_back(11, up, "www.example.com"), 0);
-	assert_true(is_answered(1, 10, "www.example.com"));
+	settles(1, 10, 11, "www.example.com");
 	now += ATTRIB_REFRESH_MS;
 	intake_recall(&intake, a, now);
 	assert_decides(11, up, "www.example.com", ATTRIB_NONE, 0);
@@ -428,10 +380,7 @@ static void aliases_end(void **state)
 	assert_true(is_answered(2, 20, "www.example.com"));
 	now += ATTRIB_CLIENT_MS;
 
-	asks(3, 30, "www.example.com");
-	assert_true(leaves(13, up, "www.example.com"));
-	assert_int_not_equal(comes_back(13, up, "www.example.com"), 0);
-	assert_true(is_answered(3, 30, "www.example.com"));
+	settles(3, 30, 13, "www.example.com");
 	asks(4, 40, "www.example.com");
 	assert_decides(14, up, "cdn.example.net", ATTRIB_NONE, 0);
 }
@@ -483,10 +432,7 @@ static void final_for_who_asked_the_same(void **state)
 static void refresh_after_a_final(void **state)
 {
 	(void)state;
-	asks(1, 10, "www.example.com");
-	assert_true(leaves(11, up, "www.example.com"));
-	assert_int_not_equal(comes_back(11, up, "www.example.com"), 0);
-	assert_true(is_answered(1, 10, "www.example.com"));
+	settles(1, 10, 11, "www.example.com");
 	now++;
 	asks(2, 20, "www.example.com");
 	assert_true(is_answered(2, 20, "www.example.com"));
@@ -697,8 +643,6 @@ static void moved_amid(void **state)
 	assert_int_equal(used().waiting, 0);
 	assert_true(here <= RACE_QUERIES);
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {

@@ -58,6 +58,14 @@ static inline void wire_labels(struct wire *w, const char *text)
 	}
 }
 
+/* The letters whose bit is set, of each eight, in the other case. */
+static inline void wire_turn_case(char *text, uint8_t bits)
+{
+	for (unsigned i = 0; text[i]; i++)
+		if (((text[i] | 0x20) >= 'a' && (text[i] | 0x20) <= 'z') && (bits >> i % 8 & 1))
+			text[i] ^= 0x20;
+}
+
 static inline void wire_name(struct wire *w, const char *text)
 {
 	wire_labels(w, text);

@@ -58,7 +58,7 @@ endif
 PURE = aliases attrib choose cmsg config dns holders intake intake_move servers shard stream
 SHELL_SIDE = caps $(CONNTRACK) decide events fdtab file init intakes log mark pages real route rx rx_batch sent sock source stats \
 	     stats_file thread tls tls_pending trace trace_out tx tx_batch tx_stream \
-	     wrap_descriptor wrap_option wrap_privilege wrap_receive wrap_send wrap_syscall wrap_tls wrap_wait withhold
+	     wrap_descriptor wrap_option wrap_privilege wrap_receive wrap_send wrap_syscall wrap_tls wrap_wait withhold writer
 OBJECTS = $(PURE:%=build/shim/%.o) $(SHELL_SIDE:%=build/shim/%.o)
 
 UNIT_TESTS = $(notdir $(basename $(wildcard testbed/unit/test_*.c)))

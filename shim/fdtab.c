@@ -133,6 +133,7 @@ static void forget(struct fd_state *st, int fd)
 	atomic_store_explicit(&st->client_mark, 0, memory_order_relaxed);
 	atomic_store_explicit(&st->cookie, 0, memory_order_relaxed);
 	atomic_store_explicit(&st->reader, 0, memory_order_relaxed);
+	atomic_store_explicit(&st->writer, 0, memory_order_relaxed);
 	if ((flags & FD_KIND) != FD_TCP || pthread_mutex_trylock(&locks[(unsigned)fd % LOCKS]) != 0)
 		return;
 	reset_streams(st);

@@ -60,6 +60,7 @@ struct fd_state {
 	_Atomic uint32_t base_mark, current_mark;
 	_Atomic uint32_t
 		reader; /* who received a client's query by it: an intake's number plus one (intakes.c) */
+	_Atomic uint32_t writer; /* TCP: the thread that writes on it: writer.c */
 	/* the mark of the client at the other end, once looked up (TCP): see decide.c */
 	_Atomic uint64_t client_mark;
 	/* the mark that a query left with last, and whose socket's it was: see sent.c */

@@ -143,8 +143,7 @@ static bool has_unsent(int fd)
 	return ioctl(fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0;
 }
 
-/* Asking also has the kernel wake the program's own event wait when the answer changes. */
-static int ready_now(int fd)
+int mark_ready(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
 
@@ -162,7 +161,7 @@ enum marking mark_connection(int fd, struct fd_state *st, uint32_t whole)
 		return mark_socket(fd, st, whole);
 	send_at_once(fd, st);
 
-	int ready = ready_now(fd);
+	int ready = mark_ready(fd);
 
 	if (!ready) {
 		log_count(LOG_stream_waits);

@@ -9,6 +9,7 @@
 #include "stats.h"
 #include "tls_pending.h"
 #include "trace.h"
+#include "writer.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -31,6 +32,7 @@ static void thread_ends(void *unused)
 {
 	(void)unused;
 	thread_self.busy = 1;
+	writer_thread_ends();
 	conntrack_thread_ends();
 	intakes_thread_ends(&thread_self);
 	tls_pending_thread_ends();
@@ -51,6 +53,7 @@ void thread_wants_end(void)
 static void after_fork_in_child(void)
 {
 	stats_after_fork();
+	writer_after_fork();
 	if (!atomic_load(&shim_ready))
 		return;
 	if (thread_self.busy) {

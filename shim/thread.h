@@ -35,7 +35,9 @@ struct thread {
 	int plain_fd;
 	uint32_t plain_borne;
 	uint8_t plain_instead;
-	int tcp_fd; /* the connection read last: what is decrypted next came by it */
+	uint32_t writer;	 /* as which this thread claims connections to write on: writer.c */
+	struct fd_state *writes; /* ... and the one that it has claimed */
+	int tcp_fd;		 /* the connection read last: what is decrypted next came by it */
 	unsigned intake_index;
 	/* the netlink socket of conntrack.c: valid while the number is still ours and no fork came
 	 * between */

@@ -13,6 +13,7 @@
 #include "tls_pending.h"
 #include "tx.h"
 #include "withhold.h"
+#include "writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,6 +49,7 @@ struct outgoing {
 	enum sent_as instead; /* what these bytes bear another mark as, if they do */
 	unsigned messages, queries_begun;
 	struct begun *begun; /* BEGUN_MAX of them */
+	struct writer *writer;
 	const struct msghdr *app;
 };
 
@@ -428,6 +430,7 @@ static void begin(struct outgoing *out, struct thread *t, size_t total)
 		.st = out->st,
 		.limit = total,
 		.begun = out->begun,
+		.writer = out->writer,
 		.app = out->app,
 	};
 }
@@ -449,6 +452,22 @@ static bool settle(struct outgoing *out, const struct iovec *iov, size_t count, 
 	log_cause(LOG_stale_mark, 0);
 	errno = EPERM;
 	return false;
+}
+
+/* Nobody else marks this connection, or writes on it, until the claim ends; false: with the errno of the write. */
+static bool claim(struct outgoing *out, int flags)
+{
+	while (!writer_begin(out->fd, out->st, out->writer))
+		if (!wait_writable(out->fd, flags))
+			return false;
+	return true;
+}
+
+/* What was written before must leave first, which others may see to as well. */
+static bool wait_for_room(struct outgoing *out, int flags)
+{
+	writer_end(out->writer);
+	return wait_writable(out->fd, flags) && claim(out, flags);
 }
 
 /* Decides about these bytes and marks the connection for them; false, with an errno, where they may not leave. */
@@ -479,7 +498,7 @@ static bool prepare(struct outgoing *out, const struct iovec *iov, size_t count,
 			errno = saved;
 		if (marking != MARK_LATER)
 			return may;
-		if (!wait_writable(out->fd, flags))
+		if (!wait_for_room(out, flags))
 			return false;
 	}
 }
@@ -619,11 +638,31 @@ static ssize_t send_parts(struct outgoing *out, const struct msghdr *app, int fl
 	return (ssize_t)done;
 }
 
+static ssize_t send_claimed(struct outgoing *out, size_t total, int flags, tx_plain_fn *plain,
+			    void *ctx)
+{
+	const struct msghdr *app = out->app;
+
+	if (!prepare(out, app->msg_iov, app->msg_iovlen, total, flags)) {
+		refused(out, app->msg_iov, app->msg_iovlen);
+		return -1;
+	}
+	if (out->withheld || out->limit < total)
+		return send_parts(out, app, flags, total);
+	ssize_t n = plain(ctx);
+
+	if (n < 0)
+		refused(out, app->msg_iov, app->msg_iovlen);
+	left(out, app->msg_iov, app->msg_iovlen, n);
+	return n;
+}
+
 ssize_t tx_stream(int fd, struct fd_state *st, const struct msghdr *app, int flags,
 		  tx_plain_fn *plain, void *ctx)
 {
 	struct begun begun[BEGUN_MAX];
-	struct outgoing out = {.fd = fd, .st = st, .begun = begun, .app = app};
+	struct writer writer = {0};
+	struct outgoing out = {.fd = fd, .st = st, .begun = begun, .writer = &writer, .app = app};
 	size_t total = iov_readable(app->msg_iov, app->msg_iovlen);
 
 	if (!total)
@@ -632,16 +671,10 @@ ssize_t tx_stream(int fd, struct fd_state *st, const struct msghdr *app, int fla
 	      (FD_SENT | FD_ACCEPTED))) /* made by TCP Fast Open: there was no connect */
 		fd_set_flags(st, FD_SENT | (tx_is_tls_port(app->msg_name, app->msg_namelen) ? FD_TLS
 											    : 0));
-	if (!prepare(&out, app->msg_iov, app->msg_iovlen, total, flags)) {
-		refused(&out, app->msg_iov, app->msg_iovlen);
+	if (!(fd_flags(st) & FD_ACCEPTED) && !claim(&out, flags))
 		return -1;
-	}
-	if (out.withheld || out.limit < total)
-		return send_parts(&out, app, flags, total);
-	ssize_t n = plain(ctx);
+	ssize_t n = send_claimed(&out, total, flags, plain, ctx);
 
-	if (n < 0)
-		refused(&out, app->msg_iov, app->msg_iovlen);
-	left(&out, app->msg_iov, app->msg_iovlen, n);
+	writer_end(&writer);
 	return n;
 }

@@ -44,6 +44,17 @@ busy() {
 	done
 }
 
+@test "a write that waits: what others may write meanwhile, and after it was cancelled, is as without the library" {
+	run timeout 60 "$REPO/testbed/bin/transparency-marks" "$REPO/build/programs/s_writers" 3>&-
+	assert_success
+	local bare=$output
+	busy 60 s_writers
+	assert_success
+	assert_output "$bare"
+	assert_line 'in a handler: EAGAIN'
+	assert_line 'the child: ended'
+}
+
 @test "5000 short-lived threads: marks right, memory and descriptors flat" {
 	CONNMARK_TABLE=1024 busy 60 s_threads
 	assert_success

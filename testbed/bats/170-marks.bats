@@ -100,6 +100,33 @@ DROP='-A OUTPUT -p udp --dport 5301 -m mark --mark 2 -j DROP'
 	assert_equal "$(after 'nobody, over the first = 43')" '  mark 0'
 }
 
+# by_name: rules that count, for each client's name, which marks its segments bear (m_writers.c)
+by_name() {
+	local name mark=0
+	for name in first second; do
+		mark=$((mark + 1))
+		printf -- '-t mangle -A OUTPUT -p tcp --dport 5301 -m string --algo bm --string %s-client -m mark %s %s -m comment --comment %s\n' \
+			"$name" '' "--mark $mark" "$name-right" "$name" '!' "--mark $mark" "$name-wrong"
+	done
+}
+
+@test "TCP: threads that write on one connection at the same moment bear their own clients' marks" {
+	local how
+	for how in wait poll; do
+		RULES=$(by_name) SHIM=$SHIM:$REPO/build/programs/behind.so marked m_writers "$how"
+		assert_line 'first-wrong 0'
+		assert_line 'second-wrong 0'
+		assert_line --regexp '^first-right [0-9]{3}$'
+		assert_line --regexp '^second-right [0-9]{3}$'
+	done
+}
+
+@test "control: without the library their segments bear none" {
+	RULES=$(by_name) bare m_writers wait
+	assert_line 'first-right 0'
+	assert_line --regexp '^first-wrong [0-9]{3,4}$'
+}
+
 @test "a file in place of a connection that bore a client's mark can be written" {
 	marked m_stream
 	assert_line 'write(fd, frame, n) = 30'

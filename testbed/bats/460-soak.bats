@@ -37,11 +37,12 @@ came() {
 		fail "exit status $(<"$BATS_FILE_TMPDIR/$1.status"), not $2: $output"
 }
 
-# whole NAME: it was asked, judged, flooded, loaded anew and looked at, and drawn
+# whole NAME: it was asked, judged, flooded, loaded anew and looked at, and drawn. On a busy machine the resolver asks
+# now and then for a client that has given up by then: such questions are nobody's.
 whole() {
 	came "$1" 0
 	jq -e '.status == 0 and .asked >= 4000 and (.resolvers[0].shimmed |
-		.witness.right > 4000 and .witness.wrong == 0 and .witness.unmarked == 0 and .soak.reloads >= 2 and
+		.witness.right > 4000 and .witness.wrong == 0 and .witness.unmarked == .witness.background_unmarked and .soak.reloads >= 2 and
 		.soak.flood.sent > 500 and (.soak.looks | length) == 9 and .clients.retried_over_tcp != null)' \
 		"$BATS_FILE_TMPDIR/$1.json" >/dev/null || fail "$(jq -c 'del(.resolvers[].bare)' "$BATS_FILE_TMPDIR/$1.json")"
 	grep -q '<polyline' "$BATS_FILE_TMPDIR/$1.svg"

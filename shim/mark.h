@@ -47,7 +47,7 @@ enum marking mark_socket(int fd, struct fd_state *st, uint32_t whole);
 enum marking mark_connection(int fd, struct fd_state *st, uint32_t whole);
 
 /**
- * What poll(2) says of writing, at once: 0: the kernel has no room now. Asking also has it wake the program's own event
+ * What poll(2) says of writing, at once; 0 if the kernel has no room now. Asking also has it wake the program's own event
  * wait when that changes.
  */
 int mark_ready(int fd);

@@ -98,7 +98,7 @@ uint32_t thread_now_ms(void);
 /** Called once, from the constructor: handlers for fork and for a thread's end. */
 void thread_init(void);
 
-/** A thread that has a netlink socket or an intake wants to give it back when it ends. */
+/** A thread that has a netlink socket, an intake or a claim to write wants to give it back when it ends. */
 void thread_wants_end(void);
 
 #endif

@@ -454,7 +454,7 @@ static bool settle(struct outgoing *out, const struct iovec *iov, size_t count, 
 	return false;
 }
 
-/* Nobody else marks this connection, or writes on it, until the claim ends; false: with the errno of the write. */
+/* No other thread marks this connection, or writes on it, until the claim ends; false: with the errno of the write. */
 static bool claim(struct outgoing *out, int flags)
 {
 	while (!writer_begin(out->fd, out->st, out->writer))
@@ -671,7 +671,7 @@ ssize_t tx_stream(int fd, struct fd_state *st, const struct msghdr *app, int fla
 	      (FD_SENT | FD_ACCEPTED))) /* made by TCP Fast Open: there was no connect */
 		fd_set_flags(st, FD_SENT | (tx_is_tls_port(app->msg_name, app->msg_namelen) ? FD_TLS
 											    : 0));
-	if (!(fd_flags(st) & FD_ACCEPTED) && !claim(&out, flags))
+	if (!claim(&out, flags))
 		return -1;
 	ssize_t n = send_claimed(&out, total, flags, plain, ctx);
 

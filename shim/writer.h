@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One thread at a time marks a connection and writes on it: the kernel reads the mark when the bytes leave, so between
- * the two nobody may set another. Held across the program's own call, therefore not a lock of a library's: whoever
- * waits does so only while the kernel has room, and a thread that never comes back (cancelled amid its call, or not
- * copied by a fork) keeps nobody.
+ * the two nobody may set another. Held across the program's own call, so it is no ordinary lock: whoever waits does so
+ * only while the kernel has room, and a thread that never comes back (cancelled amid its call, or not copied by a fork)
+ * keeps nobody waiting. By the number of the descriptor: threads that write on one connection by two of them (dup) may
+ * still meet.
  */
 #ifndef SHIM_WRITER_H
 #define SHIM_WRITER_H

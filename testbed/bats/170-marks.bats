@@ -113,7 +113,7 @@ by_name() {
 @test "TCP: threads that write on one connection at the same moment bear their own clients' marks" {
 	local how
 	for how in wait poll; do
-		RULES=$(by_name) SHIM=$SHIM:$REPO/build/programs/behind.so marked m_writers "$how"
+		RULES=$(by_name) SHIM=$SHIM:$REPO/build/programs/behind.so marked m_writers "$how" held
 		assert_line 'first-wrong 0'
 		assert_line 'second-wrong 0'
 		assert_line --regexp '^first-right [0-9]{3}$'

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What no library could do with less that asks conntrack once a query: for each upstream query one question to the
- * kernel, for a flow of its own that is there, and a mark as a control message. Nothing of the client is looked at, and
- * nothing decided: all queries bear the same mark. For resolvers that send by send, sendto, sendmsg, or sendmmsg through
- * syscall (libuv). A contender of testbed/bench/load --floor.
+ * What no library could do with less that gives each query a mark: it looks at what comes in and what leaves, and keeps
+ * of each query who asked, until the answer leaves; for each upstream query it asks the kernel one question, for a flow of
+ * its own that is there, and gives it a mark as a control message. Nothing is decided: all queries bear the same mark. For
+ * resolvers that receive and send by the calls below, or by recvmmsg and sendmmsg through syscall (libuv). A contender of
+ * testbed/bench/load --floor.
  *
  * Its "conntrack" is as said; its "packet" leaves the question away: the control message alone, and what the rules do
- * with a marked packet.
+ * with a marked packet. (What it takes to receive a packet's mark is not in it.)
  */
 #include <arpa/inet.h>
 #include <dlfcn.h>
@@ -24,7 +25,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { MARK = 137, HEADER = 12, AGAIN = 1 << 14 /* questions, until the flow is used again */ };
+enum {
+	MARK = 137,
+	HEADER = 12,
+	AGAIN = 1 << 14, /* questions, until the flow is used again */
+	WAITING = 256,	 /* queries that are kept, by their IDs */
+	START = 40	 /* bytes of a query that are kept */
+};
 
 /* A question for the flow of a UDP socket that is its own peer. */
 struct question {
@@ -49,6 +56,18 @@ static __thread struct {
 	struct question question;
 } own;
 
+/* A client's query. */
+struct kept {
+	int fd; /* 0: none */
+	socklen_t named;
+	struct sockaddr_in from;
+	uint8_t start[START];
+};
+
+static __thread struct kept waiting[WAITING];
+
+static ssize_t (*real_recvmsg)(int, struct msghdr *, int);
+static ssize_t (*real_recvfrom)(int, void *, size_t, int, struct sockaddr *, socklen_t *);
 static ssize_t (*real_sendmsg)(int, const struct msghdr *, int);
 static ssize_t (*real_sendto)(int, const void *, size_t, int, const struct sockaddr *, socklen_t);
 static long (*real_syscall)(long, ...);
@@ -59,6 +78,8 @@ __attribute__((constructor)) static void start(void)
 	const char *source = getenv("CONNMARK_SOURCE");
 
 	asks = !source || strcmp(source, "packet") != 0;
+	*(void **)&real_recvmsg = dlsym(RTLD_NEXT, "recvmsg");
+	*(void **)&real_recvfrom = dlsym(RTLD_NEXT, "recvfrom");
 	*(void **)&real_sendmsg = dlsym(RTLD_NEXT, "sendmsg");
 	*(void **)&real_sendto = dlsym(RTLD_NEXT, "sendto");
 	*(void **)&real_syscall = dlsym(RTLD_NEXT, "syscall");
@@ -152,6 +173,70 @@ static bool is_query(const void *data, size_t len)
 	return len >= HEADER && !(p[2] & 0xf8) && !p[4] && p[5] == 1;
 }
 
+static bool is_answer(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	return len >= HEADER && (p[2] & 0xf8) == 0x80 && !p[4] && p[5] == 1;
+}
+
+static struct kept *place_of(const void *message)
+{
+	return &waiting[((const uint8_t *)message)[1]]; /* of the ID */
+}
+
+static void keep(int fd, const void *data, size_t len, const struct sockaddr *from, socklen_t named)
+{
+	struct kept *kept;
+
+	if (!is_query(data, len) || !from)
+		return;
+	kept = place_of(data);
+	kept->fd = fd;
+	kept->named = named < sizeof(kept->from) ? named : sizeof(kept->from);
+	memcpy(&kept->from, from, kept->named);
+	memcpy(kept->start, data, len < START ? len : START);
+}
+
+static void answered(int fd, const void *data, size_t len, const struct sockaddr *to)
+{
+	struct kept *kept;
+
+	if (!is_answer(data, len) || !to)
+		return;
+	kept = place_of(data);
+	if (kept->fd == fd && memcmp(kept->start, data, 2) == 0 &&
+	    memcmp(&kept->from, to, kept->named) == 0 &&
+	    memcmp(kept->start + HEADER, (const uint8_t *)data + HEADER,
+		   len < START ? len - HEADER : START - HEADER) == 0)
+		kept->fd = 0;
+}
+
+static void keep_message(int fd, const struct msghdr *msg, size_t len)
+{
+	if (msg->msg_iovlen == 1)
+		keep(fd, msg->msg_iov->iov_base, len, msg->msg_name, msg->msg_namelen);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	ssize_t n = real_recvmsg(fd, msg, flags);
+
+	if (n > 0)
+		keep_message(fd, msg, (size_t)n);
+	return n;
+}
+
+ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from,
+		 socklen_t *fromlen)
+{
+	ssize_t n = real_recvfrom(fd, buf, len, flags, from, fromlen);
+
+	if (n > 0)
+		keep(fd, buf, (size_t)n, from, from ? *fromlen : 0);
+	return n;
+}
+
 static ssize_t marked(int fd, const struct msghdr *app, int flags)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(uint32_t))] = {0};
@@ -175,6 +260,8 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	bool query = msg->msg_iovlen == 1 &&
 		     is_query(msg->msg_iov->iov_base, msg->msg_iov->iov_len);
 
+	if (!query && msg->msg_iovlen == 1)
+		answered(fd, msg->msg_iov->iov_base, msg->msg_iov->iov_len, msg->msg_name);
 	return query ? marked(fd, msg, flags) : real_sendmsg(fd, msg, flags);
 }
 
@@ -185,6 +272,7 @@ ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sock
 	struct msghdr msg = {
 		.msg_name = (void *)to, .msg_namelen = tolen, .msg_iov = &iov, .msg_iovlen = 1};
 
+	answered(fd, buf, len, to);
 	return is_query(buf, len) ? marked(fd, &msg, flags)
 				  : real_sendto(fd, buf, len, flags, to, tolen);
 }
@@ -204,7 +292,22 @@ static long marked_one(int fd, struct mmsghdr *one, int flags)
 	return 1;
 }
 
-/* Of several messages one leaves, and the program goes on with the others. */
+static long kept_all(int fd, struct mmsghdr *vec, long n)
+{
+	for (long i = 0; i < n; i++)
+		keep_message(fd, &vec[i].msg_hdr, vec[i].msg_len);
+	return n;
+}
+
+static void answered_all(int fd, const struct mmsghdr *vec, long n)
+{
+	for (long i = 0; i < n; i++)
+		if (vec[i].msg_hdr.msg_iovlen == 1)
+			answered(fd, vec[i].msg_hdr.msg_iov->iov_base,
+				 vec[i].msg_hdr.msg_iov->iov_len, vec[i].msg_hdr.msg_name);
+}
+
+/* Of several queries one leaves, and the program goes on with the others. */
 long syscall(long number, ...)
 {
 	va_list ap;
@@ -222,6 +325,11 @@ long syscall(long number, ...)
 	if (number == SYS_sendmmsg && arg[2] && vec->msg_hdr.msg_iovlen == 1 &&
 	    is_query(vec->msg_hdr.msg_iov->iov_base, vec->msg_hdr.msg_iov->iov_len))
 		return marked_one((int)arg[0], vec, (int)arg[3]);
+	if (number == SYS_sendmmsg)
+		answered_all((int)arg[0], vec, arg[2]);
+	if (number == SYS_recvmmsg)
+		return kept_all((int)arg[0], vec,
+				real_syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4]));
 	return real_syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 }
 

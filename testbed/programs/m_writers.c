@@ -2,9 +2,9 @@
 /*
  * Two threads write on one connection, each its own client's query, at the same moment: the firewall's rules count the
  * marks that each query's segments bore. RULES of transparency-marks tell them apart by their names. Under behind.so each
- * write is held for a moment after it was marked.
+ * write can be held for a moment after it was marked.
  *
- *     m_writers wait|poll    the writes wait, or say that they cannot and come again when poll(2) says so
+ *     m_writers wait|poll [held]    the writes wait, or say that they cannot and come again when poll(2) says so
  */
 #include "client.h"
 
@@ -89,8 +89,10 @@ int main(int argc, char **argv)
 	void (**before_send)(void) = dlsym(RTLD_DEFAULT, "before_send");
 	pthread_t taker;
 
-	if (before_send)
+	if (argc > 2) {
+		NEED(before_send);
 		*before_send = hold;
+	}
 	flags = argc > 1 && strcmp(argv[1], "poll") == 0 ? MSG_DONTWAIT : 0;
 	end = time(NULL) + SECONDS;
 	tcp_pair(connection, UPSTREAM_PORT);

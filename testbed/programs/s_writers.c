@@ -90,6 +90,7 @@ int main(void)
 	NEED(pipe(drained) == 0);
 	length = dns_frame(frame, 1, "writers.test");
 	fill();
+	alarm(HUNG_SECONDS);
 	NEED(pthread_create(&writer, NULL, write_for_ever, NULL) == 0);
 	usleep(50000);
 	SHOW(send(connection[0], frame, length, MSG_DONTWAIT));
@@ -107,7 +108,6 @@ int main(void)
 	NEED(pthread_cancel(writer) == 0 && pthread_join(writer, &result) == 0);
 	printf("the writer: %s\n", result == PTHREAD_CANCELED ? "cancelled" : "ended");
 	drain();
-	alarm(HUNG_SECONDS);
 	SHOW(send(connection[0], frame, length, MSG_DONTWAIT));
 	SHOW(send(connection[0], frame, length, 0));
 	NEED(write(drained[1], "", 1) == 1 && waitpid(child, &status, 0) == child);

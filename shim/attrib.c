@@ -34,6 +34,8 @@ const struct sip_key *attrib_key(const struct attrib *a)
 
 bool attrib_may_await(const struct attrib *a, uint16_t id, const struct attrib_owner *who)
 {
+	if (!(uint32_t)atomic_load_explicit(&a->tally.waiting, memory_order_acquire))
+		return false; /* nobody at all, most of the time: in a place that is at hand */
 	return atomic_load_explicit(&a->tally.awaited[attrib_asker(id, who) % SHARD_AWAITED],
 				    memory_order_acquire) != 0;
 }

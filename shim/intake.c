@@ -8,6 +8,7 @@ enum {
 	CROSSED_AGAIN = 4096, /* ... until so many queries have come */
 	LINGER_MS = 2000,     /* who waits for longer goes into the table when the next ones come */
 	ADVANCE_EVERY = 8,
+	CACHE_LINE = 64,
 };
 
 void intake_init(struct intake *in)
@@ -114,6 +115,15 @@ static void advance(struct intake *in, struct attrib *a, uint32_t now, uint32_t 
 		atomic_store_explicit(&in->crossed, 0, memory_order_relaxed);
 }
 
+/* It has not been touched for as many queries as there are slots: by the time it is wanted it is at hand. */
+static void expect_next(const struct intake *in, uint32_t sequence)
+{
+	const char *next = (const char *)&in->slot[intake_number(sequence + 1)];
+
+	for (size_t at = 0; at < offsetof(struct intake_slot, question) + 32; at += CACHE_LINE)
+		__builtin_prefetch(next + at, 1);
+}
+
 uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const uint8_t *msg,
 		      size_t end, const struct attrib_owner *who)
 {
@@ -136,6 +146,7 @@ uint32_t intake_query(struct intake *in, struct attrib *a, uint32_t now, const u
 	chain(in, number, INTAKE_BY_CLIENT, intake_key_client(slot->who.id, who));
 	intake_set_state(slot, INTAKE_PENDING);
 	atomic_store_explicit(&in->sequence, sequence, memory_order_release);
+	expect_next(in, sequence);
 	return sequence;
 }
 

@@ -457,17 +457,31 @@ static bool settle(struct outgoing *out, const struct iovec *iov, size_t count, 
 /* No other thread marks this connection, or writes on it, until the claim ends; false: with the errno of the write. */
 static bool claim(struct outgoing *out, int flags)
 {
+	uint32_t gen = fd_gen(out->st);
+
 	while (!writer_begin(out->fd, out->st, out->writer))
 		if (!wait_writable(out->fd, flags))
 			return false;
-	return true;
+	if (fd_gen(out->st) == gen)
+		return true;
+	writer_end(
+		out->writer); /* closed while this thread waited, and perhaps another connection by now */
+	errno = EBADF;
+	return false;
 }
 
 /* What was written before must leave first, which others may see to as well. */
 static bool wait_for_room(struct outgoing *out, int flags)
 {
+	uint32_t gen = fd_gen(out->st);
+
 	writer_end(out->writer);
-	return wait_writable(out->fd, flags) && claim(out, flags);
+	if (!wait_writable(out->fd, flags))
+		return false;
+	if (fd_gen(out->st) == gen)
+		return claim(out, flags);
+	errno = EBADF;
+	return false;
 }
 
 /* Decides about these bytes and marks the connection for them; false, with an errno, where they may not leave. */

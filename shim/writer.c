@@ -65,8 +65,11 @@ static void wait_for(struct fd_state *st, uint32_t now, struct standing *other)
 
 	if (!(now & WAITED) && !claim(st, &now, now | WAITED))
 		return;
-	if (syscall(FUTEX_CALL, &st->writer, FUTEX_WAIT_PRIVATE, now | WAITED, moment, NULL, 0) ==
-	    0)
+	bool ended = syscall(FUTEX_CALL, &st->writer, FUTEX_WAIT_PRIVATE, now | WAITED, moment,
+			     NULL, 0) == 0 ||
+		     errno == EAGAIN;
+
+	if (ended)
 		other->looks = 0; /* the next may be its as well, but is another */
 	else if (errno == ETIMEDOUT)
 		other->looks++;

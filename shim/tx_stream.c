@@ -36,6 +36,7 @@ struct outgoing {
 	struct thread *t;
 	int fd;
 	struct fd_state *st;
+	uint32_t gen; /* fd_gen as the write began */
 	bool decided; /* `whole` is what these bytes must bear; else: what the connection bears */
 	bool queries; /* at least one upstream query begins here */
 	bool plain;   /* ... as was seen in the clear before it was encrypted */
@@ -428,6 +429,7 @@ static void begin(struct outgoing *out, struct thread *t, size_t total)
 		.t = t,
 		.fd = out->fd,
 		.st = out->st,
+		.gen = out->gen,
 		.limit = total,
 		.begun = out->begun,
 		.writer = out->writer,
@@ -457,15 +459,12 @@ static bool settle(struct outgoing *out, const struct iovec *iov, size_t count, 
 /* No other thread marks this connection, or writes on it, until the claim ends; false: with the errno of the write. */
 static bool claim(struct outgoing *out, int flags)
 {
-	uint32_t gen = fd_gen(out->st);
-
 	while (!writer_begin(out->fd, out->st, out->writer))
 		if (!wait_writable(out->fd, flags))
 			return false;
-	if (fd_gen(out->st) == gen)
+	if (fd_gen(out->st) == out->gen)
 		return true;
-	writer_end(
-		out->writer); /* closed while this thread waited, and perhaps another connection by now */
+	writer_end(out->writer); /* closed while this thread waited, and perhaps another's by now */
 	errno = EBADF;
 	return false;
 }
@@ -473,15 +472,8 @@ static bool claim(struct outgoing *out, int flags)
 /* What was written before must leave first, which others may see to as well. */
 static bool wait_for_room(struct outgoing *out, int flags)
 {
-	uint32_t gen = fd_gen(out->st);
-
 	writer_end(out->writer);
-	if (!wait_writable(out->fd, flags))
-		return false;
-	if (fd_gen(out->st) == gen)
-		return claim(out, flags);
-	errno = EBADF;
-	return false;
+	return wait_writable(out->fd, flags) && claim(out, flags);
 }
 
 /* Decides about these bytes and marks the connection for them; false, with an errno, where they may not leave. */
@@ -676,7 +668,12 @@ ssize_t tx_stream(int fd, struct fd_state *st, const struct msghdr *app, int fla
 {
 	struct begun begun[BEGUN_MAX];
 	struct writer writer = {0};
-	struct outgoing out = {.fd = fd, .st = st, .begun = begun, .writer = &writer, .app = app};
+	struct outgoing out = {.fd = fd,
+			       .st = st,
+			       .gen = fd_gen(st),
+			       .begun = begun,
+			       .writer = &writer,
+			       .app = app};
 	size_t total = iov_readable(app->msg_iov, app->msg_iovlen);
 
 	if (!total)

@@ -88,12 +88,14 @@ static bool claim_in_turn(int fd, struct fd_state *st, uint32_t own, uint32_t no
 	struct standing other = {.who = 0};
 
 	do {
-		if (now && is_lost(&other, now) && claim(st, &now, own | WAITED))
-			return true;
-		if (now && !mark_ready(fd))
-			return false;
-		if (now)
+		if (is_lost(&other, now)) {
+			if (claim(st, &now, own | WAITED))
+				return true;
+		} else if (mark_ready(fd)) {
 			wait_for(st, now, &other);
+		} else {
+			return false;
+		}
 		now = 0;
 	} while (!claim(st, &now, own | WAITED)); /* others may wait as well */
 	return true;

@@ -165,19 +165,22 @@ static void ask(void)
 	     ((struct nlmsghdr *)answer)->nlmsg_type != NLMSG_ERROR);
 }
 
-/* QR and opcode are 0, and there is one question: nothing that goes to a netlink or a UNIX socket begins so. */
-static bool is_query(const void *data, size_t len)
+/* One question, opcode 0, and this QR bit: of queries, nothing that goes to a netlink or a UNIX socket begins so. */
+static bool begins(const void *data, size_t len, uint8_t qr)
 {
 	const uint8_t *p = data;
 
-	return len >= HEADER && !(p[2] & 0xf8) && !p[4] && p[5] == 1;
+	return len >= HEADER && (p[2] & 0xf8) == qr && !p[4] && p[5] == 1;
+}
+
+static bool is_query(const void *data, size_t len)
+{
+	return begins(data, len, 0);
 }
 
 static bool is_answer(const void *data, size_t len)
 {
-	const uint8_t *p = data;
-
-	return len >= HEADER && (p[2] & 0xf8) == 0x80 && !p[4] && p[5] == 1;
+	return begins(data, len, 0x80);
 }
 
 static struct kept *place_of(const void *message)
@@ -216,6 +219,12 @@ static void keep_message(int fd, const struct msghdr *msg, size_t len)
 {
 	if (msg->msg_iovlen == 1)
 		keep(fd, msg->msg_iov->iov_base, len, msg->msg_name, msg->msg_namelen);
+}
+
+static void answered_message(int fd, const struct msghdr *msg)
+{
+	if (msg->msg_iovlen == 1)
+		answered(fd, msg->msg_iov->iov_base, msg->msg_iov->iov_len, msg->msg_name);
 }
 
 ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
@@ -260,8 +269,7 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	bool query = msg->msg_iovlen == 1 &&
 		     is_query(msg->msg_iov->iov_base, msg->msg_iov->iov_len);
 
-	if (!query && msg->msg_iovlen == 1)
-		answered(fd, msg->msg_iov->iov_base, msg->msg_iov->iov_len, msg->msg_name);
+	answered_message(fd, msg);
 	return query ? marked(fd, msg, flags) : real_sendmsg(fd, msg, flags);
 }
 
@@ -302,9 +310,7 @@ static long kept_all(int fd, struct mmsghdr *vec, long n)
 static void answered_all(int fd, const struct mmsghdr *vec, long n)
 {
 	for (long i = 0; i < n; i++)
-		if (vec[i].msg_hdr.msg_iovlen == 1)
-			answered(fd, vec[i].msg_hdr.msg_iov->iov_base,
-				 vec[i].msg_hdr.msg_iov->iov_len, vec[i].msg_hdr.msg_name);
+		answered_message(fd, &vec[i].msg_hdr);
 }
 
 /* Of several queries one leaves, and the program goes on with the others. */

@@ -3,12 +3,12 @@
 #ifndef TEST_INTAKES_H
 #define TEST_INTAKES_H
 
+#include "clients.h"
 #include "harness.h"
 #include "wire.h"
 
 #include "intake.h"
 
-#include <arpa/inet.h>
 #include <sys/mman.h>
 
 static const struct sip_key key = {7, 8};
@@ -37,17 +37,7 @@ static int teardown(void **state)
 
 static struct attrib_owner client(unsigned n)
 {
-	struct attrib_owner o;
-
-	memset(&o, 0, sizeof(o));
-	o.flow.client.family = AF_INET;
-	o.flow.client.addr[3] = (uint8_t)n;
-	o.flow.client.port = htons(4000);
-	o.flow.proto = IPPROTO_UDP;
-	o.fd = 3;
-	o.mark = n;
-	o.state = MARK_KNOWN;
-	return o;
+	return client_at(n, IPPROTO_UDP);
 }
 
 static struct attrib_usage used(void)

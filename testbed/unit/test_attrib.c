@@ -3,12 +3,12 @@
  * Attribution: every scenario of ../scenarios is a test, played event by event; and what no
  * scenario can show, memory, threads and fork.
  */
+#include "clients.h"
 #include "harness.h"
 #include "wire.h"
 
 #include "attrib.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
@@ -55,24 +55,6 @@ static void table_free(struct table *t)
 static void parse(const struct wire *w, struct dns_message *m)
 {
 	assert_true(dns_parse(&key, w->bytes, w->len, m));
-}
-
-static struct attrib_owner owner_of(unsigned client, uint8_t proto)
-{
-	struct attrib_owner o;
-
-	memset(&o, 0, sizeof(o));
-	o.flow.client.family = AF_INET;
-	o.flow.client.addr[0] = 10;
-	o.flow.client.addr[1] = (uint8_t)(client >> 16);
-	o.flow.client.addr[2] = (uint8_t)(client >> 8);
-	o.flow.client.addr[3] = (uint8_t)client;
-	o.flow.client.port = htons(4000);
-	o.flow.proto = proto;
-	o.fd = 3;
-	o.mark = client;
-	o.state = MARK_KNOWN;
-	return o;
 }
 
 /* ---- scenarios ---- */
@@ -141,7 +123,7 @@ static unsigned client_number(struct player *p, const char *name)
 static struct attrib_owner client_owner(struct player *p, const char *name, bool tcp)
 {
 	unsigned i = client_number(p, name);
-	struct attrib_owner o = owner_of(i, tcp ? IPPROTO_TCP : IPPROTO_UDP);
+	struct attrib_owner o = client_at(i, tcp ? IPPROTO_TCP : IPPROTO_UDP);
 
 	o.mark = p->client[i].mark;
 	return o;
@@ -519,7 +501,7 @@ static void bounded(void **state)
 	(void)state;
 	table_make(&t, ATTRIB_CAPACITY_MIN);
 	for (unsigned i = 0; i < 1000000; i++) {
-		struct attrib_owner o = owner_of(i % 50000, IPPROTO_UDP);
+		struct attrib_owner o = client_at(i % 50000, IPPROTO_UDP);
 		struct attrib_turn turn = {0};
 		struct attrib_decision d;
 		struct attrib_socket s = {.fd = (int)(i % 7), .gen = i % 3};
@@ -608,7 +590,7 @@ static void sizes(void **state)
  */
 static bool one_round(struct attrib *a, unsigned client, unsigned i)
 {
-	struct attrib_owner o = owner_of(client, IPPROTO_UDP);
+	struct attrib_owner o = client_at(client, IPPROTO_UDP);
 	struct attrib_socket s = {.fd = (int)client, .gen = 1};
 	struct attrib_turn turn = {0};
 	struct attrib_decision d;
@@ -831,7 +813,7 @@ static void fork_amid_work(void **state)
 static void fork_keeps_what_is_known(void **state)
 {
 	static struct wire w;
-	struct attrib_owner o = owner_of(7, IPPROTO_UDP);
+	struct attrib_owner o = client_at(7, IPPROTO_UDP);
 	struct attrib_turn turn = {0};
 	struct attrib_decision d;
 	struct dns_message m;

@@ -3,12 +3,12 @@
  * One client floods a table of the default size, by way of an intake as the library does. What others wait for must go
  * on as if it were not there: their questions, repeats of them, and the names that answers to them taught.
  */
+#include "clients.h"
 #include "harness.h"
 #include "wire.h"
 
 #include "intake.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <sys/mman.h>
 
@@ -30,18 +30,7 @@ static uint32_t now;
 
 static struct attrib_owner client4(unsigned n)
 {
-	struct attrib_owner o;
-	uint32_t address = htonl(0x0a000000 + n);
-
-	memset(&o, 0, sizeof(o));
-	o.flow.client.family = AF_INET;
-	memcpy(o.flow.client.addr, &address, sizeof(address));
-	o.flow.client.port = htons(4000);
-	o.flow.proto = IPPROTO_UDP;
-	o.fd = 3;
-	o.mark = n;
-	o.state = MARK_KNOWN;
-	return o;
+	return client_at(n, IPPROTO_UDP);
 }
 
 /* The n-th address of that /64. */

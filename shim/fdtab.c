@@ -175,10 +175,17 @@ void fd_copy(int from, int to)
 		return;
 	atomic_fetch_and(&old->flags, ~(uint32_t)(FD_CURRENT | FD_BASE));
 	fd_set_flags(old, FD_SHARED);
-	new->local = old->local;
-	new->self = old->self;
-	new->peer = old->peer;
-	atomic_store_explicit(&new->flags, fd_flags(old), memory_order_release);
+	uint32_t flags = fd_flags(old);
+
+	if (flags & FD_SERVER)
+		new->local = old->local;
+	if (flags & FD_ENDS) {
+		new->self = old->self;
+		new->peer = old->peer;
+	} else {
+		flags &= ~(uint32_t)FD_NOTING;
+	}
+	atomic_store_explicit(&new->flags, flags, memory_order_release);
 }
 
 void fd_init(void)

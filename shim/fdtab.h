@@ -42,6 +42,7 @@ enum {
 	FD_MARKED = 1 << 14,   /* ... and was set by us */
 	FD_SHARED = 1 << 15,   /* another number means the same socket: its mark can change behind our back */
 	FD_ENDS = 1 << 16,     /* self and peer are known */
+	FD_NOTING = 1 << 25,   /* ... or are being noted, by the thread that set this */
 	FD_ANSWERED = 1 << 17, /* UDP: a client's answer has left by it */
 	FD_LIVE = 1 << 18,     /* TCP: a query's bytes have been handed to the kernel */
 	FD_PROMPT = 1 << 19,   /* TCP: what is written is sent at once */

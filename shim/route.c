@@ -200,24 +200,24 @@ static void connect_anew(int fd, struct fd_state *st, const struct endpoint *pee
 }
 
 /* Does the route of this mark give a connected socket another source address, and can that be had? */
-static bool leads_elsewhere(int fd, struct fd_state *st, uint32_t mark, struct endpoint *peer)
+static bool leads_elsewhere(int fd, struct fd_state *st, uint32_t mark, struct endpoint *self,
+			    struct endpoint *peer)
 {
 	uint32_t now = thread_now_ms();
-	struct endpoint self;
+	struct endpoint source;
 
-	if (!routes_by_mark(now) || !sock_ends(fd, st))
+	if (!routes_by_mark(now) || !sock_ends(fd, st, self, peer))
 		return false;
-	*peer = st->peer;
 	if (fd_flags(st) & FD_INET6 && peer->family == AF_INET)
 		return false; /* v4-mapped: a datagram is routed by its own control message */
-	return source_of(now, mark, peer, &self) && !same_address(&self, &st->self);
+	return source_of(now, mark, peer, &source) && !same_address(&source, self);
 }
 
 void route_follow(int fd, struct fd_state *st, uint32_t mark)
 {
-	struct endpoint peer;
+	struct endpoint self, peer;
 
-	if (fd_flags(st) & FD_CONNECTED && leads_elsewhere(fd, st, mark, &peer) &&
+	if (fd_flags(st) & FD_CONNECTED && leads_elsewhere(fd, st, mark, &self, &peer) &&
 	    mark_socket(fd, st, mark) == MARK_DONE)
 		connect_anew(fd, st, &peer);
 }
@@ -244,14 +244,14 @@ static bool may_move(int fd, struct fd_state *st)
 }
 
 /* An address that the program bound outlives the connection. */
-static void note_bound(int fd, struct fd_state *st)
+static void note_bound(int fd, struct fd_state *st, const struct endpoint *before)
 {
 	struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
 	socklen_t len = sizeof(from);
 	struct endpoint self;
 
 	if (getsockname(fd, (struct sockaddr *)&from, &len) == 0 &&
-	    endpoint_from(&self, &from, len) && same_address(&self, &st->self))
+	    endpoint_from(&self, &from, len) && same_address(&self, before))
 		fd_set_flags(st, FD_ROOTED);
 }
 
@@ -260,16 +260,16 @@ enum marking route_follow_stream(int fd, struct fd_state *st, uint32_t mark)
 {
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
 	struct sockaddr_storage to;
-	struct endpoint peer;
+	struct endpoint self, peer;
 	int error = 0;
 	socklen_t size = sizeof(error);
 
-	if (mark_is(fd, st, mark) || !leads_elsewhere(fd, st, mark, &peer) || !may_move(fd, st) ||
-	    REAL(connect)(fd, &none, sizeof(none)) != 0)
+	if (mark_is(fd, st, mark) || !leads_elsewhere(fd, st, mark, &self, &peer) ||
+	    !may_move(fd, st) || REAL(connect)(fd, &none, sizeof(none)) != 0)
 		return MARK_DONE;
 	REAL(getsockopt)(fd, SOL_SOCKET, SO_ERROR, &error, &size);
-	note_bound(fd, st);
-	atomic_fetch_and(&st->flags, ~(uint32_t)FD_ENDS);
+	note_bound(fd, st, &self);
+	sock_ends_changed(st);
 	fd_set_flags(st, FD_LIVE);
 
 	socklen_t len = to_sockaddr(&peer, &to);

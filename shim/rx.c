@@ -35,10 +35,7 @@ static void from_socket(struct arrival *in, struct thread *t, struct fd_state *s
 
 static void from_peer(struct arrival *in)
 {
-	if (!sock_ends(in->who.fd, in->st))
-		return;
-	in->who.flow.client = in->st->peer;
-	in->who.flow.local = in->st->self;
+	sock_ends(in->who.fd, in->st, &in->who.flow.local, &in->who.flow.client);
 }
 
 /*

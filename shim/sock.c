@@ -91,7 +91,8 @@ void sock_connected(struct fd_state *st, const struct sockaddr *to, socklen_t le
 {
 	struct endpoint peer;
 
-	atomic_fetch_and(&st->flags, ~(uint32_t)(FD_CONNECTED | FD_PEER6 | FD_ENDS));
+	sock_ends_changed(st);
+	atomic_fetch_and(&st->flags, ~(uint32_t)(FD_CONNECTED | FD_PEER6));
 	if (endpoint_from(&peer, to, len))
 		fd_set_flags(st, FD_CONNECTED | (peer.family == AF_INET6 ? FD_PEER6 : 0));
 }
@@ -204,20 +205,38 @@ void sock_serve(int fd, struct fd_state *st)
 	errno = saved;
 }
 
-bool sock_ends(int fd, struct fd_state *st)
+/* Threads that ask at the same moment have their own answers; one of them notes its own for those who ask later. */
+static void note_ends(struct fd_state *st, const struct endpoint *self, const struct endpoint *peer)
 {
-	struct endpoint self, peer;
+	if (atomic_fetch_or(&st->flags, FD_NOTING) & FD_NOTING)
+		return;
+	st->self = *self;
+	st->peer = *peer;
+	fd_set_flags(st, FD_ENDS);
+}
+
+bool sock_ends(int fd, struct fd_state *st, struct endpoint *self, struct endpoint *peer)
+{
+	struct endpoint here, there;
 	int saved = errno;
 
-	if (fd_flags(st) & FD_ENDS)
+	if (fd_flags(st) & FD_ENDS) {
+		*self = st->self;
+		*peer = st->peer;
 		return true;
-	bool ok = ask_end(fd, getpeername, &peer) && ask_end(fd, getsockname, &self);
+	}
+	bool ok = ask_end(fd, getpeername, &there) && ask_end(fd, getsockname, &here);
 
 	if (ok) {
-		st->peer = peer;
-		st->self = self;
-		fd_set_flags(st, FD_ENDS);
+		*self = here;
+		*peer = there;
+		note_ends(st, self, peer);
 	}
 	errno = saved;
 	return ok;
+}
+
+void sock_ends_changed(struct fd_state *st)
+{
+	atomic_fetch_and(&st->flags, ~(uint32_t)(FD_ENDS | FD_NOTING));
 }

@@ -43,8 +43,12 @@ void sock_option_set(int fd, struct fd_state *st, int level, int name, bool on);
 /** The program asks for such an option: what it would be without us. False: it is none that we touch. */
 bool sock_option_hidden(const struct fd_state *st, int level, int name, int *value);
 
-/** Both ends of a TCP connection, or of a connected UDP socket; false where they cannot be told. */
-bool sock_ends(int fd, struct fd_state *st);
+/** Both ends of a TCP connection, or of a connected UDP socket; false where they cannot be told, and then neither is
+ * written. */
+bool sock_ends(int fd, struct fd_state *st, struct endpoint *self, struct endpoint *peer);
+
+/** The ends may be others from now on. */
+void sock_ends_changed(struct fd_state *st);
 
 /** A UDP socket was connected, or by AF_UNSPEC disconnected. */
 void sock_connected(struct fd_state *st, const struct sockaddr *to, socklen_t len);

@@ -180,10 +180,7 @@ static void client_asked(struct thread *t, const struct cleartext *text, const u
 	who.fd = fd;
 	who.fd_gen = fd_gen(st);
 	who.flow.proto = IPPROTO_TCP;
-	if (sock_ends(who.fd, st)) {
-		who.flow.client = st->peer;
-		who.flow.local = st->self;
-	}
+	sock_ends(who.fd, st, &who.flow.local, &who.flow.client);
 	event_client_query(t, &who, msg, end);
 }
 

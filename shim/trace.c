@@ -199,15 +199,15 @@ static void add_upstream(struct line *l, const struct sent *s)
 {
 	bool tcp = !s->st || (fd_flags(s->st) & FD_KIND) == FD_TCP;
 	bool tls = !s->st || fd_flags(s->st) & FD_TLS;
-	struct endpoint to;
+	struct endpoint to, from;
 
 	add(l, ",\"upstream\":{\"proto\":\"%s%s\",\"fd\":%d", tcp ? "tcp" : "udp",
 	    tls ? "+tls" : "", s->fd);
 	if (s->to && endpoint_from(&to, s->to, s->to_len)) {
 		add_end(l, "address", "port", &to);
-	} else if (s->st && sock_ends(s->fd, s->st)) {
-		add_end(l, "address", "port", &s->st->peer);
-		add_end(l, "from", "from_port", &s->st->self);
+	} else if (s->st && sock_ends(s->fd, s->st, &from, &to)) {
+		add_end(l, "address", "port", &to);
+		add_end(l, "from", "from_port", &from);
 	}
 	if (s->end > DNS_HEADER_LEN) {
 		add(l, ",\"id\":%u", (unsigned)(s->msg[0] << 8 | s->msg[1]));

@@ -181,8 +181,8 @@ static void answer_leaves(struct thread *t, int fd, struct fd_state *st, const s
 	attrib_owner_begin(&who, fd, fd_gen(st), IPPROTO_UDP);
 	if (app->msg_name)
 		endpoint_from(&who.flow.client, app->msg_name, app->msg_namelen);
-	else if (sock_ends(fd, st))
-		who.flow.client = st->peer;
+	else
+		sock_ends(fd, st, &who.flow.local, &who.flow.client);
 	event_client_answer(t, &who, msg, have);
 }
 

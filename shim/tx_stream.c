@@ -98,10 +98,10 @@ static void answer_leaves(struct outgoing *out, const uint8_t *head, size_t have
 {
 	struct attrib_owner who;
 
-	if (have < DNS_HEADER_LEN || !sock_ends(out->fd, out->st))
-		return;
 	attrib_owner_begin(&who, out->fd, fd_gen(out->st), IPPROTO_TCP);
-	who.flow.client = out->st->peer;
+	if (have < DNS_HEADER_LEN ||
+	    !sock_ends(out->fd, out->st, &who.flow.local, &who.flow.client))
+		return;
 	event_client_answer(out->t, &who, head, have);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Threads that do everything at once, for a race detector to watch: they receive from one server socket, send upstream
- * by one socket and by sockets of their own, over UDP and TCP, answer clients, close and reuse numbers, and end while
+ * by sockets that all share and by sockets of their own, over UDP and TCP, answer clients, close and reuse numbers, and end while
  * others begin. Every query that was asked is sent upstream by somebody.
  *
  *     f_race ROUNDS [WRONG]    WRONG: the threads also do something that a detector must find: race, or order
@@ -12,12 +12,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { THREADS = 4, IN_TURN = 3, NAMES = 50 };
+enum { THREADS = 4, IN_TURN = 3, NAMES = 50, SHARED = 100 };
 
-static int server, shared, at, tcp_shared, rounds;
+static int server, shared[SHARED], at, tcp_shared, rounds;
 static _Atomic int asked, sent;
 
-static void receive_some(void)
+static void receive_some(int round)
 {
 	char data[512];
 	struct sockaddr_in from;
@@ -27,7 +27,7 @@ static void receive_some(void)
 
 	if (n < 0)
 		return;
-	NEED(send(shared, data, (size_t)n, 0) == n);
+	NEED(send(shared[round % SHARED], data, (size_t)n, 0) == n);
 	sent++;
 	data[2] = (char)0x81;
 	NEED(sendto(server, data, (size_t)n, 0, (struct sockaddr *)&from, len) == n);
@@ -78,6 +78,15 @@ static void lock_in_either_order(void)
 	lock_both(&two, &one);
 }
 
+/* New ones for each turn: all threads come to each for the first time in the same round. */
+static void renew_shared(void)
+{
+	for (int i = 0; i < SHARED; i++) {
+		NEED(shared[i] == 0 || close(shared[i]) == 0);
+		shared[i] = to_upstream();
+	}
+}
+
 static void *work(void *arg)
 {
 	unsigned first = *(unsigned *)arg;
@@ -93,7 +102,7 @@ static void *work(void *arg)
 		if (strcmp(wrong, "race") == 0)
 			race();
 		turn_ends();
-		receive_some();
+		receive_some(i);
 		send_by_own(id);
 		NEED(syscall(SYS_close, client) == 0);
 	}
@@ -133,12 +142,12 @@ int main(int argc, char **argv)
 	server = bound_udp("127.0.0.1", SERVER_PORT);
 	large_buffer(server);
 	at = upstream();
-	shared = to_upstream();
 	NEED(listen(listener, 64) == 0);
 	NEED(pthread_create(&taker, NULL, take_all, &listener) == 0);
 	NEED((tcp_shared = socket(AF_INET, SOCK_STREAM, 0)) >= 0);
 	connect_to(tcp_shared, "127.0.0.1", UPSTREAM_PORT);
 	for (unsigned turn = 0; turn < IN_TURN; turn++) {
+		renew_shared();
 		for (unsigned i = 0; i < THREADS; i++) {
 			first[i] = (turn * THREADS + i) * (unsigned)rounds;
 			NEED(pthread_create(&thread[i], NULL, work, &first[i]) == 0);
@@ -147,7 +156,7 @@ int main(int argc, char **argv)
 			NEED(pthread_join(thread[i], NULL) == 0);
 	}
 	while (sent < asked)
-		receive_some();
+		receive_some(0);
 	printf("asked %d, sent %d\n", asked, sent);
 	exit(0); /* the taker waits */
 }

@@ -9,6 +9,33 @@ void aliases_init(struct aliases *a)
 	pthread_mutex_init(&a->lock, NULL);
 }
 
+void aliases_begin(struct alias *alias, const uint8_t *question, size_t length)
+{
+	alias->targets = 0;
+	alias->key = dns_name_key(question, length);
+}
+
+static size_t place_of(uint32_t key)
+{
+	return (key ^ key >> 16) % ALIASES_KEYS;
+}
+
+bool aliases_may_have(const struct aliases *a, const uint8_t *question, size_t length)
+{
+	uint32_t key = dns_name_key(question, length);
+
+	if (length < DNS_NAME_KEY_LEAST)
+		return atomic_load_explicit(&a->begun, memory_order_relaxed);
+	return atomic_load_explicit(&a->keys[place_of(key)], memory_order_relaxed);
+}
+
+/* More or less of this key, by one. */
+static void count_key(struct aliases *a, const struct alias *alias, uint16_t by)
+{
+	if (alias->targets)
+		atomic_fetch_add_explicit(&a->keys[place_of(alias->key)], by, memory_order_relaxed);
+}
+
 void aliases_add(struct alias *alias, const struct dns_name *target)
 {
 	if (!target->labels || alias->targets == ALIASES_TARGETS)
@@ -57,16 +84,19 @@ static int oldest_way(const struct aliases *a, size_t set)
 	return oldest;
 }
 
-/* A fork amid this leaves its child a free place, or a whole one. */
+/* A fork amid this leaves its child a free place, or a whole one; and of a key too many perhaps, never too few. */
 static void put(struct aliases *a, size_t set, int way, uint64_t name, const struct alias *alias)
 {
 	_Atomic uint64_t *place = &a->name[set][way];
+	struct alias before = a->alias[set][way];
 
+	count_key(a, alias, 1);
 	atomic_store_explicit(place, 0, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
 	a->alias[set][way] = *alias;
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(place, name, memory_order_relaxed);
+	count_key(a, &before, UINT16_MAX);
 }
 
 void aliases_keep(struct aliases *a, uint64_t name, const struct alias *alias)

@@ -19,6 +19,7 @@ enum {
 	ALIASES_HOPS = 4,    /* from alias to alias, as far as attribution follows them */
 	ALIASES_SETS = 4096,
 	ALIASES_WAYS = 4, /* names that share a set: the one unused for longest gives way */
+	ALIASES_KEYS = 16384,
 };
 
 /* A target's hashes, as in a dns_name. */
@@ -29,6 +30,7 @@ struct alias_target {
 
 struct alias {
 	uint32_t targets; /* 0: it is none */
+	uint32_t key;	  /* of its own name (dns_name_key) */
 	struct alias_target target[ALIASES_TARGETS];
 };
 
@@ -37,6 +39,7 @@ struct aliases {
 	pthread_mutex_t lock;
 	uint32_t clock;	    /* counts uses */
 	_Atomic bool begun; /* an alias was kept: until then there is nothing to look for */
+	_Atomic uint16_t keys[ALIASES_KEYS]; /* how many there are whose keys are alike */
 	_Atomic uint64_t name[ALIASES_SETS][ALIASES_WAYS]; /* 0: free, or being changed */
 	uint32_t used[ALIASES_SETS][ALIASES_WAYS];
 	struct alias alias[ALIASES_SETS][ALIASES_WAYS];
@@ -44,6 +47,9 @@ struct aliases {
 
 /** Zeroed memory becomes a table; again in a child after fork. */
 void aliases_init(struct aliases *a);
+
+/** The chain of aliases starts with the name of this question. */
+void aliases_begin(struct alias *alias, const uint8_t *question, size_t length);
 
 /** The chain goes on to this name. What there is no room for, and the root, is left out. */
 void aliases_add(struct alias *alias, const struct dns_name *target);
@@ -53,6 +59,9 @@ void aliases_target(const struct alias *alias, unsigned i, struct dns_name *out)
 
 /** From now on the name is this alias; without targets: it is none any more, if it ever was. */
 void aliases_keep(struct aliases *a, uint64_t name, const struct alias *alias);
+
+/** Might the name of this question be an alias? False: certainly not. Needs neither its hash nor a lock. */
+bool aliases_may_have(const struct aliases *a, const uint8_t *question, size_t length);
 
 /** Is the name an alias? */
 bool aliases_find(struct aliases *a, uint64_t name, struct alias *out);

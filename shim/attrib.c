@@ -163,8 +163,8 @@ static uint32_t enter_query(struct attrib *a, struct shard *s, uint32_t now,
 	who->ref = ref_to(a, s, i);
 	s->entries[i].owner = *who;
 	s->entries[i].born = s->finals;
-	s->entries[i].asks =
-		asked_place(dns_question_key(query->wire, query->question_end - DNS_HEADER_LEN));
+	s->entries[i].asks = asked_place(dns_question_key(query->wire, dns_question_length(query)));
+	s->entries[i].wording = dns_question_hash(&a->key, query->wire, dns_question_length(query));
 	shard_set_key(s, i, key);
 	if (class == CLASS_WAITING)
 		begin_waiting(s, &s->entries[i]);
@@ -489,6 +489,7 @@ void attrib_upstream_answer(struct attrib *a, uint32_t now, const struct dns_mes
 			     .chain_end = dns_name_hash(&answer->name)};
 	bool final = dns_is_final(msg);
 
+	aliases_begin(&l.alias, answer->wire, dns_question_length(answer));
 	l.owned = end_upstream(a, now, answer, socket, final, final, &l.owner);
 	attrib_turn_add(turn, l.owned ? &l.owner : NULL);
 	if (turn && answer->truncated) { /* one that nobody owns is a rival all the same */
@@ -621,13 +622,22 @@ void attrib_done(struct attrib *a, uint32_t now, const struct dns_message *query
 	shard_unlock(s);
 }
 
-void attrib_final(struct attrib *a, uint32_t now, const struct dns_message *answer,
-		  const uint8_t *msg)
+/* Most names were none ever, which shows without reading them. */
+static void learn_no_alias(struct attrib *a, const uint8_t *msg, size_t end)
 {
 	static const struct alias none;
-	uint64_t question = question_hash(dns_name_hash(&answer->name), answer->qtype);
+	struct dns_message answer;
 
-	learn_alias(a, &answer->name, &none, msg);
+	if (aliases_may_have(&a->aliases, msg + DNS_HEADER_LEN, end - DNS_HEADER_LEN) &&
+	    dns_parse(&a->key, msg, end, &answer))
+		learn_alias(a, &answer.name, &none, msg);
+}
+
+void attrib_final(struct attrib *a, uint32_t now, const uint8_t *msg, size_t end)
+{
+	uint64_t question = dns_question_hash(&a->key, msg + DNS_HEADER_LEN, end - DNS_HEADER_LEN);
+
+	learn_no_alias(a, msg, end);
 	atomic_store_explicit(finals_place(a, question), (uint64_t)(uint32_t)question << 32 | now,
 			      memory_order_relaxed);
 }

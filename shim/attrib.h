@@ -292,10 +292,9 @@ bool attrib_awaits(struct attrib *a, uint32_t now, const struct dns_message *ans
 /**
  * Such an answer has come: its name is no alias (any more), and upstream has had the last word on it.
  *
- * @param answer, msg  what dns_parse said of the message, and the message
+ * @param msg, end  the answer, up to the end of its question
  */
-void attrib_final(struct attrib *a, uint32_t now, const struct dns_message *answer,
-		  const uint8_t *msg);
+void attrib_final(struct attrib *a, uint32_t now, const uint8_t *msg, size_t end);
 
 /** A client got its answer: it waits no longer. False: it did not wait any more. */
 bool attrib_answered(struct attrib *a, uint32_t now, struct attrib_ref query);

@@ -20,8 +20,8 @@ enum {
 enum node_kind { NODE_QUESTION = 1, NODE_NAME = 2, NODE_BENEATH = 3 };
 
 /*
- * Final answers to queries that were charged outside the table (intake.h): of a question when the last one came, as its
- * hash's lower half and milliseconds. A question that shares its place with another is forgotten when that one is answered.
+ * Final answers to queries that were charged outside the table (intake.h): of a question when the last one came, as the
+ * lower half of its hash (dns_question_hash) and milliseconds. A question that shares its place with another is forgotten when that one is answered.
  */
 struct finals {
 	_Atomic uint64_t at[FINALS];
@@ -59,19 +59,18 @@ static inline _Atomic uint64_t *finals_place(const struct attrib *a, uint64_t qu
 	return (_Atomic uint64_t *)&a->finals.at[question >> 32 & (FINALS - 1)];
 }
 
-static inline bool finals_since(const struct attrib *a, const struct attrib_owner *who)
+static inline bool finals_since(const struct attrib *a, const struct entry *e)
 {
-	uint64_t at = atomic_load_explicit(finals_place(a, who->question), memory_order_relaxed);
+	uint64_t at = atomic_load_explicit(finals_place(a, e->wording), memory_order_relaxed);
 
-	return at >> 32 == (uint32_t)who->question && (int32_t)((uint32_t)at - who->asked) >= 0;
+	return at >> 32 == (uint32_t)e->wording && (int32_t)((uint32_t)at - e->owner.asked) >= 0;
 }
 
 /** Has upstream had the last word on its question since it came? */
 static inline bool has_final(const struct attrib *a, const struct node *question,
 			     const struct entry *e)
 {
-	return (question->final && (int32_t)(question->final - e->born) > 0) ||
-	       finals_since(a, &e->owner);
+	return (question->final && (int32_t)(question->final - e->born) > 0) || finals_since(a, e);
 }
 
 /* ---- which shard ---- */

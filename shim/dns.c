@@ -89,7 +89,7 @@ static uint64_t fold8(uint64_t word)
 	return word | ((from_a ^ beyond_z) & ~word & high) >> 2;
 }
 
-/* siphash13 of the folded label. */
+/* siphash13 of the folded label, or of several with their lengths. */
 static uint64_t hash_label(const struct sip_key *key, uint64_t seed, const uint8_t *label, size_t n)
 {
 	struct sip_state s = sip_start(key);
@@ -100,6 +100,15 @@ static uint64_t hash_label(const struct sip_key *key, uint64_t seed, const uint8
 		sip_word(&s, fold8(sip_load(label)));
 	sip_word(&s, fold8(sip_tail(label, left)) | (uint64_t)n << 56);
 	return sip_end(&s);
+}
+
+uint64_t dns_question_hash(const struct sip_key *key, const uint8_t *question, size_t length)
+{
+	size_t name = length - 4;
+	uint64_t type_and_class = (uint64_t)be16(question + name) << 16 | be16(question + name + 2);
+
+	return hash_label(key, type_and_class, question,
+			  name); /* no label is so long as to be a letter */
 }
 
 /* From the top-level domain down, each hash seeded with its parent's: linear in the name's length.

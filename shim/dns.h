@@ -87,20 +87,44 @@ static inline uint8_t dns_fold(uint8_t c)
 	return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
 }
 
+/* A question, shorter than this, whose name is too short for dns_name_key. */
+enum { DNS_NAME_KEY_LEAST = 12 };
+
 /**
- * A number for a question, whatever the case of its name: by how it begins, what is in its middle, its length and its type.
- * No secret, and no hash: questions that are alike may share one.
+ * A number for the name of a question, whatever its case: by how it begins, what is in its middle, and its length. No
+ * secret, and no hash: names that are alike may share one. Of a question of less than DNS_NAME_KEY_LEAST bytes it depends
+ * on the type as well.
  *
  * @param length  name, type and class: the shortest one, the root's, has five bytes
  */
-static inline uint32_t dns_question_key(const uint8_t *question, size_t length)
+static inline uint32_t dns_name_key(const uint8_t *question, size_t length)
 {
 	uint32_t head, middle, lower_case = 0x20202020;
 
 	memcpy(&head, question, sizeof(head));
 	memcpy(&middle, question + length / 2 - 2, sizeof(middle));
 	return (head | lower_case) * 0x9e3779b1U ^ (middle | lower_case) * 0x85ebca6bU ^
-	       ((uint32_t)length << 8 | question[length - 3]);
+	       (uint32_t)length << 8;
+}
+
+/** The same of the whole question: its name, and its type. */
+static inline uint32_t dns_question_key(const uint8_t *question, size_t length)
+{
+	return dns_name_key(question, length) ^ question[length - 3];
+}
+
+/**
+ * A keyed hash of a question as it is in a message, whatever the case of its name (RFC 4343). Where all that matters is
+ * whether two are the same it is much less work than dns_parse, whose hashes tell of names and what they lie beneath.
+ *
+ * @param length  name, type and class
+ */
+uint64_t dns_question_hash(const struct sip_key *key, const uint8_t *question, size_t length);
+
+/** How long the question is that was read. */
+static inline size_t dns_question_length(const struct dns_message *m)
+{
+	return m->question_end - DNS_HEADER_LEN;
 }
 
 /** Hash of the whole name; of the root, a fixed one. */

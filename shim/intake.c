@@ -184,7 +184,7 @@ static bool same_question(const uint8_t *a, const uint8_t *b, size_t len)
 /* Bytes that are the query's own question are one, and end where it ends: a message needs no reading for it. */
 static bool same_asked(const struct intake_slot *slot, const uint8_t *msg, size_t have)
 {
-	return have >= DNS_HEADER_LEN + (size_t)slot->length &&
+	return have >= intake_question_end(slot) &&
 	       same_question(slot->question, msg + DNS_HEADER_LEN, slot->length);
 }
 
@@ -204,7 +204,7 @@ static bool may_wait(const struct intake_slot *slot, uint32_t now)
 static bool asks(const struct intake_slot *slot, uint32_t now, const uint8_t *msg, size_t end)
 {
 	return intake_state(slot) == INTAKE_PENDING && may_wait(slot, now) &&
-	       end == DNS_HEADER_LEN + (size_t)slot->length && same_asked(slot, msg, end);
+	       end == intake_question_end(slot) && same_asked(slot, msg, end);
 }
 
 /* The oldest: a queue's, where it is one. What is skipped here was asked or is over, so it is skipped once. */
@@ -321,12 +321,9 @@ enum intake_repeat intake_repeated(struct intake *in, uint32_t now, struct attri
 	return INTAKE_REPEAT;
 }
 
-static bool settles(const struct intake_slot *slot, struct attrib *a, const uint8_t *msg,
-		    size_t have, struct dns_message *answer)
+static bool settles(const struct intake_slot *slot, const uint8_t *msg, size_t have)
 {
-	return dns_is_final(msg) &&
-	       dns_leads_nowhere(msg, have, DNS_HEADER_LEN + (size_t)slot->length) &&
-	       dns_parse(attrib_key(a), msg, have, answer);
+	return dns_is_final(msg) && dns_leads_nowhere(msg, have, intake_question_end(slot));
 }
 
 uint32_t intake_fed(struct intake *in, struct attrib *a, uint32_t now, struct attrib_socket socket,
@@ -334,18 +331,16 @@ uint32_t intake_fed(struct intake *in, struct attrib *a, uint32_t now, struct at
 {
 	uint16_t *at = dns_is_standard(msg, have) ? find_sent(in, socket, msg, have) : NULL;
 	struct intake_slot *slot = at ? &in->slot[*at - 1] : NULL;
-	struct dns_message answer;
 
 	if (!slot)
 		return 0;
 	unchain_at(in, at, INTAKE_BY_SOCKET);
 	slot->upstream.fed = now; /* until it is fed nobody looks there */
-	if (!settles(slot, a, msg, have, &answer) ||
-	    !intake_claim(slot, INTAKE_ASKED, INTAKE_FED)) {
+	if (!settles(slot, msg, have) || !intake_claim(slot, INTAKE_ASKED, INTAKE_FED)) {
 		move_now(in, a, slot, now);
 		return 0;
 	}
-	attrib_final(a, now, &answer, msg);
+	attrib_final(a, now, msg, intake_question_end(slot));
 	if (atomic_load_explicit(&in->crossed, memory_order_relaxed))
 		atomic_store_explicit(&in->crossed, 0, memory_order_relaxed);
 	return slot->sequence;

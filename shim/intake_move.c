@@ -25,7 +25,7 @@ static size_t rebuild(const struct intake_slot *slot, uint8_t msg[DNS_HEAD_MAX])
 	msg[1] = (uint8_t)slot->who.id;
 	msg[5] = 1; /* QDCOUNT */
 	memcpy(msg + DNS_HEADER_LEN, slot->question, slot->length);
-	return DNS_HEADER_LEN + (size_t)slot->length;
+	return intake_question_end(slot);
 }
 
 static bool parse(struct attrib *a, const struct intake_slot *slot, uint8_t msg[DNS_HEAD_MAX],

@@ -24,6 +24,12 @@ static inline void intake_set_state(struct intake_slot *slot, enum intake_state 
 	atomic_store_explicit(&slot->state, state, memory_order_release);
 }
 
+/** Where its question ends in a message. */
+static inline size_t intake_question_end(const struct intake_slot *slot)
+{
+	return DNS_HEADER_LEN + (size_t)slot->length;
+}
+
 /** Is it neither over nor in the table, nor on its way there? */
 static inline bool intake_is_live(uint32_t state)
 {

@@ -58,6 +58,7 @@ struct entry {
 	uint8_t pending;  /* upstream queries for it that have no answer yet; UINT8_MAX: or more */
 	uint16_t asks;	  /* its place in tally.asked */
 	uint32_t born;	  /* the shard's count of final answers then */
+	uint64_t wording; /* its question's dns_question_hash */
 	struct attrib_owner owner;
 };
 

@@ -74,6 +74,49 @@ static void kept_replaced_forgotten(void **state)
 	assert_int_equal(found(7), 0);
 }
 
+static const uint8_t lower[] = "\5alias\4test\0\0\1\0", upper[] = "\5ALIAS\4TEST\0\0\34\0",
+		     other[] = "\5other\4test\0\0\1\0", short_name[] = "\2xy\0\0\1\0";
+
+/* By its name's key alone: in any case, of whatever type, as long as there is such an alias. */
+static void told_apart_by_key(void **state)
+{
+	struct alias none = {0}, one = leading_to(100), two = leading_to(200);
+
+	(void)state;
+	assert_false(aliases_may_have(table, lower, sizeof(lower)));
+	assert_false(aliases_may_have(table, short_name, sizeof(short_name)));
+	one.key = two.key = dns_name_key(lower, sizeof(lower));
+	aliases_keep(table, 7, &one);
+	aliases_keep(table, 8, &two);
+	aliases_keep(table, 8, &one); /* it leads elsewhere now */
+	aliases_keep(table, 7, &none);
+	assert_true(aliases_may_have(table, lower, sizeof(lower)));
+	assert_true(aliases_may_have(table, upper, sizeof(upper)));
+	assert_false(aliases_may_have(table, other, sizeof(other)));
+	aliases_keep(table, 8, &none);
+	assert_false(aliases_may_have(table, lower, sizeof(lower)));
+	/* whose key depends on the type */
+	assert_true(aliases_may_have(table, short_name, sizeof(short_name)));
+}
+
+/* Those that gave way are counted no more. */
+static void keys_given_way(void **state)
+{
+	uint64_t step = (uint64_t)ALIASES_SETS << 20;
+	struct alias first = leading_to(100), later = leading_to(200);
+
+	(void)state;
+	first.key = dns_name_key(lower, sizeof(lower));
+	later.key = dns_name_key(other, sizeof(other));
+	aliases_keep(table, step, &first);
+	for (uint64_t i = 2; i <= ALIASES_WAYS + 1; i++) {
+		assert_true(aliases_may_have(table, lower, sizeof(lower)));
+		aliases_keep(table, i * step, &later);
+	}
+	assert_false(aliases_may_have(table, lower, sizeof(lower)));
+	assert_true(aliases_may_have(table, other, sizeof(other)));
+}
+
 static void chains(void **state)
 {
 	struct alias alias = {0};
@@ -129,6 +172,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(chains, make, drop),
 		cmocka_unit_test_setup_teardown(deep_targets, make, drop),
 		cmocka_unit_test_setup_teardown(unused_give_way, make, drop),
+		cmocka_unit_test_setup_teardown(told_apart_by_key, make, drop),
+		cmocka_unit_test_setup_teardown(keys_given_way, make, drop),
 	};
 
 	return cmocka_run_group_tests_name("aliases", tests, NULL, NULL);

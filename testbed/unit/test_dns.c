@@ -93,6 +93,36 @@ static void case_is_folded(void **state)
 }
 
 /* A name's ancestors have the hashes that they have when they are asked for themselves. */
+static uint64_t hash_with(const struct sip_key *k, const char *name, unsigned type)
+{
+	static struct wire w;
+
+	wire_message(&w, 4711, WIRE_RD, name, type);
+	return dns_question_hash(k, w.bytes + DNS_HEADER_LEN, w.len - DNS_HEADER_LEN);
+}
+
+static uint64_t question_hash(const char *name, unsigned type)
+{
+	return hash_with(&key, name, type);
+}
+
+/* Types 65 and 97 differ as letters of either case do. */
+static void questions_in_one_go(void **state)
+{
+	const struct sip_key other_key = {1, 2};
+
+	(void)state;
+	assert_int_equal(question_hash("www.example.com", 1), question_hash("wWw.EXAMPLE.com", 1));
+	assert_int_not_equal(question_hash("www.example.com", 65),
+			     question_hash("www.example.com", 97));
+	assert_int_not_equal(question_hash("www.example.com", 1),
+			     question_hash("www.example.net", 1));
+	assert_int_not_equal(question_hash("ab.c", 1), question_hash("a.bc", 1));
+	assert_int_not_equal(question_hash("", 1), question_hash("", 2));
+	assert_int_not_equal(question_hash("www.example.com", 65),
+			     hash_with(&other_key, "www.example.com", 65));
+}
+
 static void suffixes(void **state)
 {
 	struct dns_message m = parse_question("a.bb.ccc.example.co.uk", 1);
@@ -759,6 +789,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(header_and_question),
 		cmocka_unit_test(case_is_folded),
+		cmocka_unit_test(questions_in_one_go),
 		cmocka_unit_test(suffixes),
 		cmocka_unit_test(hashes_need_the_key),
 		cmocka_unit_test(the_same_name_again),

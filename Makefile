@@ -55,7 +55,7 @@ LIBS = -lnetfilter_conntrack -lmnl
 endif
 
 # The pure core: no socket, no clock, no allocation. It links alone into the unit tests.
-PURE = aliases attrib choose cmsg config dns holders intake intake_move servers shard stream
+PURE = aliases attrib choose cmsg config dns holders intake intake_lend intake_move servers shard stream
 SHELL_SIDE = caps $(CONNTRACK) decide events fdtab file init intakes log mark pages real route rx rx_batch sent sock source stats \
 	     stats_file thread tls tls_pending trace trace_out tx tx_batch tx_stream \
 	     wrap_descriptor wrap_option wrap_privilege wrap_receive wrap_send wrap_syscall wrap_tls wrap_wait withhold writer

@@ -72,8 +72,11 @@ static uint32_t mark_of(const struct attrib_owner *owner)
 /* The turn's newest message is in the table, where it is known there. */
 static void gather_turn(struct thread *t)
 {
-	if (t->turn_query && t->turn.messages)
-		t->turn.owned = intake_owner(t->intake, t->turn_query, &t->turn.owner);
+	if (!t->turn_query || !t->turn.messages)
+		return;
+	t->turn.owned = t->turn_intake == t->intake
+				? intake_owner(t->intake, t->turn_query, &t->turn.owner)
+				: intake_lent_owner(t->turn_intake, t->turn_query, &t->turn.owner);
 }
 
 /* Everything that anybody has received is in the table now, the turn's newest message with it. */
@@ -118,31 +121,80 @@ static void judge_turn(const struct thread *t, bool own)
 		attrib_turn_foretold(shim.attrib, own);
 }
 
-/* A forwarder's query that this thread received, and that leaves as it came: that needs no table. */
-static bool decide_here(struct thread *t, uint32_t now, struct attrib_socket socket,
-			const uint8_t *msg, size_t end, struct attrib_decision *why)
+/* Where an upstream query could be decided. */
+enum place { DECIDED, NOT_HERE, IN_TABLE };
+
+/* In the table there may be others who ask the same, and come first. */
+static bool others_may_ask(const struct intake_sending *s)
 {
-	uint32_t newest = t->turn.messages ? t->turn_query : 0;
-	enum intake_repeat repeat = intake_repeated(t->intake, now, socket, msg, end, &why->owner);
+	return attrib_may_be_asked(shim.attrib, intake_key_question(s->msg, s->end));
+}
+
+/* A forwarder's query that this thread received, and that leaves as it came: that needs no table. */
+static enum place decide_own(struct thread *t, uint32_t now, const struct intake_sending *s,
+			     struct attrib_decision *why)
+{
+	bool turn = t->turn.messages && t->turn_intake == t->intake;
+	uint32_t newest = turn ? t->turn_query : 0;
+	enum intake_repeat repeat =
+		intake_repeated(t->intake, now, s->socket, s->msg, s->end, &why->owner);
 
 	if (repeat == INTAKE_REPEAT) {
 		know_mark(&why->owner);
 		why->evidence = ATTRIB_REPEAT;
-		return true;
+		return DECIDED;
 	}
-	if (repeat == INTAKE_REPEAT_IN_TABLE ||
-	    attrib_may_be_asked(shim.attrib, intake_key_question(msg, end)))
-		return false; /* others may come first there */
-	uint32_t asked = intake_find(t->intake, now, newest, msg, end, &why->owner);
+	if (repeat == INTAKE_REPEAT_IN_TABLE || others_may_ask(s))
+		return IN_TABLE;
+	uint32_t asked = intake_find(t->intake, now, newest, s->msg, s->end, &why->owner);
 
 	if (!asked)
-		return false;
+		return NOT_HERE;
 	know_mark(&why->owner);
-	if (!intake_asked(t->intake, now, asked, dns_id(msg), socket, &why->owner))
-		return false;
+	if (!intake_asked(t->intake, now, asked, dns_id(s->msg), s->socket, &why->owner))
+		return IN_TABLE;
 	why->evidence = ATTRIB_EXACT;
-	judge_turn(t, asked == t->turn_query);
-	return true;
+	judge_turn(t, turn && asked == t->turn_query);
+	return DECIDED;
+}
+
+/* The same, of one that another thread received. */
+static enum place decide_lent(struct thread *t, uint32_t now, const struct intake_sending *s,
+			      struct attrib_decision *why)
+{
+	struct intakes_lent lent = intakes_lent_by(s->socket);
+
+	if (lent.in && intake_lent_repeated(lent.in, now, lent.query, s, &why->owner)) {
+		know_mark(&why->owner);
+		why->evidence = ATTRIB_REPEAT;
+		return DECIDED;
+	}
+	if (others_may_ask(s))
+		return IN_TABLE;
+	lent = intakes_lend(t->intake, now, s, &why->owner);
+	if (!lent.in)
+		return NOT_HERE;
+	if (why->owner.state == MARK_UNKNOWN) {
+		know_mark(&why->owner);
+		intake_lent_mark(lent.in, lent.query, &why->owner);
+	}
+	why->evidence = ATTRIB_EXACT;
+	judge_turn(t, t->turn_intake == lent.in && t->turn_query == lent.query);
+	return DECIDED;
+}
+
+/* A forwarder's datagram that leaves as it came: who asks is in an intake, and may be charged there. */
+static bool decide_here(struct thread *t, uint32_t now, struct attrib_socket socket,
+			const uint8_t *msg, size_t end, struct attrib_decision *why)
+{
+	const struct intake_sending sending = {socket, msg, end};
+	enum place place = NOT_HERE;
+
+	if (t->intake)
+		place = decide_own(t, now, &sending, why);
+	if (place == NOT_HERE)
+		place = decide_lent(t, now, &sending, why);
+	return place == DECIDED;
 }
 
 /*
@@ -164,15 +216,15 @@ static bool decide_question(struct thread *t, uint32_t now, struct attrib_socket
 }
 
 /*
- * May it be decided without all that is known? A forwarder's datagram, by a thread that receives clients' queries as well.
- * What a connection carries is decided again when a write is, perhaps by another thread.
+ * May it be decided without all that is known? A forwarder's datagram. What a connection carries is decided again when a
+ * write is, perhaps by another thread.
  */
-static bool may_be_own(const struct thread *t, bool stream)
+static bool may_be_here(const struct thread *t, bool stream)
 {
-	return !stream && t->intake && intake_settles(t->intake) && attrib_forwards(shim.attrib);
+	return !stream && attrib_forwards(shim.attrib) && (!t->intake || intake_settles(t->intake));
 }
 
-static void decide_by_table(struct thread *t, uint32_t now, struct attrib_socket socket, bool own,
+static void decide_by_table(struct thread *t, uint32_t now, struct attrib_socket socket, bool here,
 			    const uint8_t *msg, size_t end, struct attrib_decision *why)
 {
 	struct dns_message query;
@@ -180,7 +232,7 @@ static void decide_by_table(struct thread *t, uint32_t now, struct attrib_socket
 	why->evidence = ATTRIB_NONE;
 	if (!dns_parse(attrib_key(shim.attrib), msg, end, &query))
 		return;
-	if (!own || !decide_question(t, now, socket, msg, end, &query, why)) {
+	if (!here || !decide_question(t, now, socket, msg, end, &query, why)) {
 		gather(t, now);
 		find_owner(t, now, socket, &query, why);
 	}
@@ -195,11 +247,11 @@ uint32_t decide_query(struct thread *t, struct attrib_socket socket, bool stream
 		      const uint8_t *msg, size_t end, struct decision *out)
 {
 	uint32_t now = thread_now_ms();
-	bool own = may_be_own(t, stream);
+	bool here = may_be_here(t, stream);
 
 	out->made = true;
-	if (!own || !decide_here(t, now, socket, msg, end, &out->why))
-		decide_by_table(t, now, socket, own, msg, end, &out->why);
+	if (!here || !decide_here(t, now, socket, msg, end, &out->why))
+		decide_by_table(t, now, socket, here, msg, end, &out->why);
 	out->mark = out->why.evidence == ATTRIB_NONE ? shim.config.default_mark
 						     : mark_of(&out->why.owner);
 	return out->mark;

@@ -5,6 +5,14 @@
 #include "log.h"
 #include "trace.h"
 
+/* The turn's newest message is this one's, or its answer. */
+static void note_turn(struct thread *t, struct intake *in, uint32_t query)
+{
+	t->turn_query = query;
+	t->turn_intake = in;
+	attrib_turn_add(&t->turn, NULL);
+}
+
 void event_client_query(struct thread *t, struct attrib_owner *who, const uint8_t *msg, size_t end)
 {
 	struct intake *intake = intakes_own(t);
@@ -18,8 +26,7 @@ void event_client_query(struct thread *t, struct attrib_owner *who, const uint8_
 			attrib_client_query(shim.attrib, thread_now_ms(), &query, who, &t->turn);
 		return;
 	}
-	t->turn_query = intake_query(intake, shim.attrib, thread_now_ms(), msg, end, who);
-	attrib_turn_add(&t->turn, NULL);
+	note_turn(t, intake, intake_query(intake, shim.attrib, thread_now_ms(), msg, end, who));
 }
 
 /* To a query that was charged by the table, or by another thread's intake, or that leads on. */
@@ -43,13 +50,15 @@ void event_upstream_answer(struct thread *t, struct attrib_socket socket, const 
 {
 	uint32_t now = thread_now_ms();
 	uint32_t fed = t->intake ? intake_fed(t->intake, shim.attrib, now, socket, msg, have) : 0;
+	struct intakes_lent lent = {.in = NULL};
 
-	if (!fed) {
+	if (fed)
+		note_turn(t, t->intake, fed);
+	else if ((lent = intakes_lent_by(socket)).in &&
+		 intake_lent_fed(lent.in, shim.attrib, now, lent.query, socket, msg, have))
+		note_turn(t, lent.in, lent.query);
+	else
 		upstream_answer_in_table(t, now, socket, msg, have);
-		return;
-	}
-	t->turn_query = fed;
-	attrib_turn_add(&t->turn, NULL);
 }
 
 /* By the same client with the same ID, received by whatever thread: each joins the one that is in the table. */

@@ -62,8 +62,12 @@ struct fd_state {
 	_Atomic uint32_t
 		reader; /* who received a client's query by it: an intake's number plus one (intakes.c) */
 	_Atomic uint32_t writer; /* TCP: the thread that writes on it: writer.c */
-	/* the mark of the client at the other end, once looked up (TCP): see decide.c */
-	_Atomic uint64_t client_mark;
+	union {
+		/* TCP: the mark of the client at the other end, once looked up: see decide.c */
+		_Atomic uint64_t client_mark;
+		/* UDP: whom the query was for that left by it last, where that was lent: see intakes.h */
+		_Atomic uint64_t lent;
+	};
 	/* the mark that a query left with last, and whose socket's it was: see sent.c */
 	_Atomic uint64_t sent_mark;
 	_Atomic uint64_t cookie;    /* of a socket of our own (conntrack.c) */

@@ -71,6 +71,15 @@ static void move_now(struct intake *in, struct attrib *a, struct intake_slot *sl
 	pthread_mutex_unlock(&in->lock);
 }
 
+/* Whom it was lent to may look where it lies in the table. */
+static void take_back(struct intake *in, struct intake_slot *slot)
+{
+	pthread_mutex_lock(&in->lock);
+	intake_set_state(slot, INTAKE_EMPTY);
+	slot->lent = false;
+	pthread_mutex_unlock(&in->lock);
+}
+
 /* The next slot, where what it held is over, or in the table. */
 static struct intake_slot *next_slot(struct intake *in, struct attrib *a, uint32_t now,
 				     uint32_t sequence)
@@ -84,6 +93,8 @@ static struct intake_slot *next_slot(struct intake *in, struct attrib *a, uint32
 		state = INTAKE_EMPTY;
 	if (state != INTAKE_EMPTY && state != INTAKE_ENTERED)
 		move_now(in, a, slot, now);
+	if (slot->lent)
+		take_back(in, slot);
 	for (enum intake_key by = 0; by < INTAKE_CHAINS; by++)
 		if (slot->chained[by])
 			unchain(in, number, by);
@@ -195,16 +206,15 @@ bool intake_settles(const struct intake *in)
 	return atomic_load_explicit(&in->crossed, memory_order_relaxed) < CROSSED_MAX;
 }
 
-/* Or has it given up by now? */
-static bool may_wait(const struct intake_slot *slot, uint32_t now)
+bool intake_asks(const struct intake_slot *slot, uint32_t now, const uint8_t *msg, size_t end)
 {
-	return (int32_t)(now - slot->now) < ATTRIB_WAIT_MS;
+	return intake_may_wait(slot, now) && end == intake_question_end(slot) &&
+	       same_asked(slot, msg, end);
 }
 
 static bool asks(const struct intake_slot *slot, uint32_t now, const uint8_t *msg, size_t end)
 {
-	return intake_state(slot) == INTAKE_PENDING && may_wait(slot, now) &&
-	       end == intake_question_end(slot) && same_asked(slot, msg, end);
+	return intake_state(slot) == INTAKE_PENDING && intake_asks(slot, now, msg, end);
 }
 
 /* The oldest: a queue's, where it is one. What is skipped here was asked or is over, so it is skipped once. */
@@ -250,15 +260,6 @@ uint32_t intake_find(struct intake *in, uint32_t now, uint32_t newest, const uin
 	return slot->sequence;
 }
 
-static void note_asked(struct intake *in, uint32_t sequence)
-{
-	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_relaxed);
-	uint32_t before = atomic_load_explicit(&in->asked, memory_order_relaxed);
-
-	if (!before || newest - sequence < newest - before)
-		atomic_store_explicit(&in->asked, sequence, memory_order_release);
-}
-
 bool intake_asked(struct intake *in, uint32_t now, uint32_t sequence, uint16_t id,
 		  struct attrib_socket socket, const struct attrib_owner *who)
 {
@@ -278,7 +279,8 @@ bool intake_asked(struct intake *in, uint32_t now, uint32_t sequence, uint16_t i
 	if (!intake_claim(slot, INTAKE_PENDING, INTAKE_ASKED))
 		return false;
 	chain(in, number, INTAKE_BY_SOCKET, key);
-	note_asked(in, sequence);
+	intake_note_newest(&in->asked, atomic_load_explicit(&in->sequence, memory_order_relaxed),
+			   sequence);
 	return true;
 }
 
@@ -287,11 +289,12 @@ static bool same_socket(struct attrib_socket a, struct attrib_socket b)
 	return a.fd == b.fd && a.gen == b.gen;
 }
 
-/* By its upstream query: the same ID, socket and question. */
-static bool sent_as(const struct intake_slot *slot, struct attrib_socket socket, const uint8_t *msg,
+bool intake_sent_as(const struct intake_slot *slot, struct attrib_socket socket, const uint8_t *msg,
 		    size_t have)
 {
-	return slot->upstream.id == dns_id(msg) && same_socket(slot->upstream.socket, socket) &&
+	const struct intake_upstream *up = intake_upstream_of(slot);
+
+	return up->id == dns_id(msg) && same_socket(up->socket, socket) &&
 	       same_asked(slot, msg, have);
 }
 
@@ -302,7 +305,7 @@ static uint16_t *find_sent(struct intake *in, struct attrib_socket socket, const
 	uint16_t *at = bucket_of(in, INTAKE_BY_SOCKET, intake_key_socket(dns_id(msg), socket));
 
 	for (; *at; at = &in->slot[*at - 1].next[INTAKE_BY_SOCKET])
-		if (sent_as(&in->slot[*at - 1], socket, msg, have))
+		if (intake_sent_as(&in->slot[*at - 1], socket, msg, have))
 			return at;
 	return NULL;
 }
@@ -315,13 +318,13 @@ enum intake_repeat intake_repeated(struct intake *in, uint32_t now, struct attri
 
 	if (!slot)
 		return INTAKE_NO_REPEAT;
-	if (intake_state(slot) != INTAKE_ASKED || !may_wait(slot, now))
+	if (intake_state(slot) != INTAKE_ASKED || !intake_may_wait(slot, now))
 		return INTAKE_REPEAT_IN_TABLE;
 	*who = intake_charged(slot);
 	return INTAKE_REPEAT;
 }
 
-static bool settles(const struct intake_slot *slot, const uint8_t *msg, size_t have)
+bool intake_is_last_word(const struct intake_slot *slot, const uint8_t *msg, size_t have)
 {
 	return dns_is_final(msg) && dns_leads_nowhere(msg, have, intake_question_end(slot));
 }
@@ -336,7 +339,8 @@ uint32_t intake_fed(struct intake *in, struct attrib *a, uint32_t now, struct at
 		return 0;
 	unchain_at(in, at, INTAKE_BY_SOCKET);
 	slot->upstream.fed = now; /* until it is fed nobody looks there */
-	if (!settles(slot, msg, have) || !intake_claim(slot, INTAKE_ASKED, INTAKE_FED)) {
+	if (!intake_is_last_word(slot, msg, have) ||
+	    !intake_claim(slot, INTAKE_ASKED, INTAKE_FED)) {
 		move_now(in, a, slot, now);
 		return 0;
 	}
@@ -358,15 +362,17 @@ static bool is_answer_to(const struct intake_slot *slot, const uint8_t *msg, siz
 static void end_wait(struct intake *in, struct attrib *a, struct intake_slot *slot,
 		     struct intake_found *found)
 {
+	uint32_t state = intake_state(slot);
+
+	/* its upstream query may be answered yet: the table keeps who is served by that */
+	if (state == INTAKE_ASKED || state == INTAKE_LENT)
+		move_now(in, a, slot, slot->now);
 	if (intake_claim(slot, INTAKE_PENDING, INTAKE_ANSWERED) ||
 	    intake_claim(slot, INTAKE_FED, INTAKE_DONE)) {
 		found->pending = true;
 		return;
 	}
-	/* its upstream query may be answered yet: the table keeps who is served by that */
-	if (intake_state(slot) == INTAKE_ASKED)
-		move_now(in, a, slot, slot->now);
-	uint32_t state = intake_state(slot);
+	state = intake_state(slot);
 
 	if (state == INTAKE_MOVING)
 		found->moving = true;

@@ -10,6 +10,9 @@
  *     upstream answer   final, and leads nowhere               fed
  *     client answer     it waits no longer                     answered, or done where it was fed
  *
+ * Where another thread sends the upstream query and has its answer, it may do the same to a query that it finds here: that
+ * one is lent to it (intake_lend.c).
+ *
  * Whatever else happens is for the table: an upstream query on a connection, one that no pending query of the thread's
  * explains, an answer that names something, or one to a query that another thread received. First what it may concern is
  * moved there out of all threads' intakes, each query with what happened to it so far, as if the table had been told at
@@ -59,7 +62,8 @@ enum intake_state {
 	INTAKE_FED,	 /* ... and had its answer */
 	INTAKE_ANSWERED, /* from pending, unless it is recalled */
 	INTAKE_DONE,	 /* from fed, likewise */
-	INTAKE_MOVING,	 /* on its way into the table */
+	INTAKE_LENT,	 /* as asked, but another thread sent it: turned under the lock alone */
+	INTAKE_MOVING,	 /* on its way into the table, or just being lent */
 	INTAKE_ENTERED,	 /* there: who has its ref */
 };
 
@@ -86,13 +90,14 @@ struct intake_slot {
 	_Alignas(64) _Atomic uint32_t state; /* enum intake_state */
 	/* the owner's: is it in its chain, and what is behind it there: a slot's number plus one; 0: nothing */
 	bool chained[INTAKE_CHAINS];
+	bool lent; /* the upstream query is `borrowed`; written by who lends it, before that shows */
 	uint16_t next[INTAKE_CHAINS];
 	uint32_t sequence; /* which query of this intake it holds; 0: none yet */
 	uint32_t now;
 	uint16_t length;
 	struct attrib_owner who; /* as it came; nobody changes it */
 	uint8_t question[INTAKE_QUESTION_MAX];
-	struct intake_upstream upstream;
+	struct intake_upstream upstream, borrowed;
 	struct intake_entered entered; /* of who moves it */
 };
 
@@ -108,8 +113,10 @@ struct intake {
 	uint32_t not_pending;			      /* up to this one none is */
 	uint16_t bucket[INTAKE_CHAINS][INTAKE_SLOTS]; /* where chains begin, as next */
 	/* written under the lock: */
-	_Atomic uint32_t emptied;  /* up to this one all have left */
-	_Atomic uint32_t recalled; /* up to this one all that is over, too */
+	_Atomic uint32_t emptied;      /* up to this one all have left */
+	_Atomic uint32_t recalled;     /* up to this one all that is over, too */
+	_Atomic uint32_t lent;	       /* the newest that was lent */
+	_Atomic uint32_t none_to_lend; /* up to this one none is pending */
 	/* so many in a row were asked here, and answered by other threads; a hint, which whoever writes last may change */
 	_Atomic uint32_t crossed;
 };
@@ -174,6 +181,43 @@ bool intake_asked(struct intake *in, uint32_t now, uint32_t sequence, uint16_t i
  */
 uint32_t intake_fed(struct intake *in, struct attrib *a, uint32_t now, struct attrib_socket socket,
 		    const uint8_t *msg, size_t have);
+
+/* An upstream query on its way: its bytes, up to the end of the question, and by which socket it leaves. */
+struct intake_sending {
+	struct attrib_socket socket;
+	const uint8_t *msg;
+	size_t end;
+};
+
+/** Might there be one that asks this, to be lent? False: certainly not. Any thread's to call, as all of these are. */
+bool intake_may_lend(struct intake *in, const uint8_t *msg, size_t end);
+
+/**
+ * An upstream query is about to leave, by another thread than the owner: the oldest that asks the very same, and for which
+ * nothing has left, is lent to it. Only a forwarder may be asked (attrib_forwards).
+ *
+ * @param who  filled in: who asks
+ * @return its number; 0: there is none
+ */
+uint32_t intake_lend(struct intake *in, uint32_t now, const struct intake_sending *sending,
+		     struct attrib_owner *who);
+
+/** The mark of who asks, as it was found out since. */
+void intake_lent_mark(struct intake *in, uint32_t sequence, const struct attrib_owner *who);
+
+/** Is this the very query that left for that one before, and it has had no answer? who: filled in, by whom it was. */
+bool intake_lent_repeated(struct intake *in, uint32_t now, uint32_t sequence,
+			  const struct intake_sending *sending, struct attrib_owner *who);
+
+/**
+ * An upstream's answer came in: is it to the query that left for that one, and final, and leads nowhere? Else that goes
+ * into the table, as with intake_fed.
+ */
+bool intake_lent_fed(struct intake *in, struct attrib *a, uint32_t now, uint32_t sequence,
+		     struct attrib_socket socket, const uint8_t *msg, size_t have);
+
+/** As intake_owner, of one that was lent. */
+bool intake_lent_owner(struct intake *in, uint32_t sequence, struct attrib_owner *who);
 
 /* What became of a query that is answered. */
 struct intake_found {

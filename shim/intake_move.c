@@ -36,7 +36,7 @@ static bool parse(struct attrib *a, const struct intake_slot *slot, uint8_t msg[
 
 struct attrib_owner intake_charged(const struct intake_slot *slot)
 {
-	const struct intake_upstream *up = &slot->upstream;
+	const struct intake_upstream *up = intake_upstream_of(slot);
 	struct attrib_owner who = slot->who;
 
 	who.ref = (struct attrib_ref){.index = 0};
@@ -50,7 +50,7 @@ struct attrib_owner intake_charged(const struct intake_slot *slot)
 static void replay_upstream(struct attrib *a, const struct intake_slot *slot, bool fed,
 			    const struct dns_message *client, const struct attrib_owner *who)
 {
-	const struct intake_upstream *up = &slot->upstream;
+	const struct intake_upstream *up = intake_upstream_of(slot);
 	struct dns_message query = *client;
 
 	query.id = up->id;
@@ -61,7 +61,7 @@ static void replay_upstream(struct attrib *a, const struct intake_slot *slot, bo
 
 static void enter_table(struct attrib *a, struct intake_slot *slot, enum intake_state was)
 {
-	bool asked = was == INTAKE_ASKED || was == INTAKE_FED;
+	bool asked = was == INTAKE_ASKED || was == INTAKE_LENT || was == INTAKE_FED;
 	struct attrib_owner who = asked ? intake_charged(slot) : slot->who;
 	uint8_t msg[DNS_HEAD_MAX];
 	struct dns_message parsed;
@@ -116,7 +116,7 @@ static bool is_charged(const struct intake_slot *slot)
 {
 	uint32_t state = intake_state(slot);
 
-	return state == INTAKE_ASKED || state == INTAKE_FED;
+	return state == INTAKE_ASKED || state == INTAKE_LENT || state == INTAKE_FED;
 }
 
 /* Of the newest, so many have not left yet. */
@@ -131,9 +131,12 @@ static uint32_t count_present(const struct intake *in, uint32_t newest)
 bool intake_has_charged(const struct intake *in)
 {
 	uint32_t asked = atomic_load_explicit(&in->asked, memory_order_acquire);
+	uint32_t lent = atomic_load_explicit(&in->lent, memory_order_acquire);
 	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
+	uint32_t present = count_present(in, newest);
 
-	return asked && behind(newest, asked) < count_present(in, newest);
+	return (asked && behind(newest, asked) < present) ||
+	       (lent && behind(newest, lent) < present);
 }
 
 void intake_move_those(struct intake *in, struct attrib *a, uint32_t now, enum intake_key by,
@@ -172,14 +175,15 @@ static void enter_past(struct attrib *a, const struct intake_slot *slot)
 
 static void enter_done(struct attrib *a, const struct intake_slot *slot)
 {
+	const struct intake_upstream *up = intake_upstream_of(slot);
 	struct attrib_owner who = intake_charged(slot);
 	uint8_t msg[DNS_HEAD_MAX];
 	struct dns_message parsed;
 
 	if (!parse(a, slot, msg, &parsed))
 		return;
-	parsed.id = slot->upstream.id;
-	attrib_done(a, slot->upstream.fed, &parsed, slot->upstream.socket, &who);
+	parsed.id = up->id;
+	attrib_done(a, up->fed, &parsed, up->socket, &who);
 }
 
 /* Enters it where it was over a moment ago. False: it may be yet. */
@@ -194,7 +198,8 @@ static bool recall_slot(struct attrib *a, struct intake_slot *slot, uint32_t now
 		return true;
 	if (state == INTAKE_ANSWERED && (int32_t)(now - slot->now) < ATTRIB_ANSWERED_MS)
 		enter_past(a, slot);
-	if (state == INTAKE_DONE && (int32_t)(now - slot->upstream.fed) < ATTRIB_REFRESH_MS)
+	if (state == INTAKE_DONE &&
+	    (int32_t)(now - intake_upstream_of(slot)->fed) < ATTRIB_REFRESH_MS)
 		enter_done(a, slot);
 	intake_set_state(slot, INTAKE_EMPTY);
 	return true;

@@ -33,7 +33,8 @@ static inline size_t intake_question_end(const struct intake_slot *slot)
 /** Is it neither over nor in the table, nor on its way there? */
 static inline bool intake_is_live(uint32_t state)
 {
-	return state == INTAKE_PENDING || state == INTAKE_ASKED || state == INTAKE_FED;
+	return state == INTAKE_PENDING || state == INTAKE_ASKED || state == INTAKE_FED ||
+	       state == INTAKE_LENT;
 }
 
 /** Whoever turns a slot's state first has it. */
@@ -45,6 +46,38 @@ static inline bool intake_claim(struct intake_slot *slot, enum intake_state from
 	return atomic_compare_exchange_strong_explicit(&slot->state, &state, to,
 						       memory_order_acq_rel, memory_order_acquire);
 }
+
+/** The newest of a kind: this one, unless one that is newer was noted before. */
+static inline void intake_note_newest(_Atomic uint32_t *of_its_kind, uint32_t newest,
+				      uint32_t sequence)
+{
+	uint32_t before = atomic_load_explicit(of_its_kind, memory_order_relaxed);
+
+	if (!before || newest - sequence < newest - before)
+		atomic_store_explicit(of_its_kind, sequence, memory_order_release);
+}
+
+/** The upstream query that left for it. */
+static inline const struct intake_upstream *intake_upstream_of(const struct intake_slot *slot)
+{
+	return slot->lent ? &slot->borrowed : &slot->upstream;
+}
+
+/** May its client wait still, or has it given up by now? */
+static inline bool intake_may_wait(const struct intake_slot *slot, uint32_t now)
+{
+	return (int32_t)(now - slot->now) < ATTRIB_WAIT_MS;
+}
+
+/** Is this its question, and does its client wait for it still? */
+bool intake_asks(const struct intake_slot *slot, uint32_t now, const uint8_t *msg, size_t end);
+
+/** Is this its upstream query, or the answer to that: the same ID, socket and question? */
+bool intake_sent_as(const struct intake_slot *slot, struct attrib_socket socket, const uint8_t *msg,
+		    size_t have);
+
+/** Is the answer to its question final, and leads nowhere? */
+bool intake_is_last_word(const struct intake_slot *slot, const uint8_t *msg, size_t have);
 
 /** Who asked, with the mark as it was found out when an upstream query left. */
 struct attrib_owner intake_charged(const struct intake_slot *slot);

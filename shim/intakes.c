@@ -124,6 +124,54 @@ void intakes_recall(struct attrib *a, struct intake *own, uint32_t now)
 		intake_recall(own, a, now);
 }
 
+/* ---- what is lent ---- */
+
+/* In one word of the socket's: which intake, plus one, and which query of it. */
+static void note_lent(struct attrib_socket socket, unsigned index, uint32_t query)
+{
+	struct fd_state *st = fd_find(socket.fd);
+
+	if (st)
+		atomic_store_explicit(&st->lent, (uint64_t)(index + 1) << 32 | query,
+				      memory_order_release);
+}
+
+struct intakes_lent intakes_lend(const struct intake *own, uint32_t now,
+				 const struct intake_sending *sending, struct attrib_owner *who)
+{
+	struct intakes_lent lent = {.in = NULL};
+	unsigned i = 0, index = 0;
+
+	for (struct intake *in; (in = next(&i));) {
+		if (in == own || !intake_may_lend(in, sending->msg, sending->end))
+			continue;
+		if (lent.in || !intake_settles(in))
+			return (struct intakes_lent){.in = NULL};
+		lent.in = in;
+		index = i - 1;
+	}
+	if (lent.in)
+		lent.query = intake_lend(lent.in, now, sending, who);
+	if (!lent.query)
+		return (struct intakes_lent){.in = NULL};
+	note_lent(sending->socket, index, lent.query);
+	return lent;
+}
+
+struct intakes_lent intakes_lent_by(struct attrib_socket socket)
+{
+	const struct fd_state *st = fd_find(socket.fd);
+	uint64_t word = st ? atomic_load_explicit(&st->lent, memory_order_acquire) : 0;
+	uint64_t index = word >> 32;
+
+	if (!index || index > INTAKES_MAX)
+		return (struct intakes_lent){.in = NULL};
+	return (struct intakes_lent){
+		.in = atomic_load_explicit(&intakes[index - 1], memory_order_acquire),
+		.query = (uint32_t)word,
+	};
+}
+
 void intakes_thread_ends(struct thread *t)
 {
 	if (!t->intake)

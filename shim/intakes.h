@@ -29,6 +29,25 @@ static inline void intakes_note_reader(struct fd_state *st, const struct thread 
 		intakes_read(st, t);
 }
 
+/* A query of another thread's intake, which was lent (intake_lend). */
+struct intakes_lent {
+	struct intake *in; /* NULL: there is none */
+	uint32_t query;
+};
+
+/**
+ * An upstream query is about to leave: does exactly one other thread's intake have a query that asks the very same? Then
+ * the oldest of those is lent. Where several do the table knows who was first.
+ *
+ * @param own  the calling thread's; NULL: none
+ * @param who  filled in: who asks
+ */
+struct intakes_lent intakes_lend(const struct intake *own, uint32_t now,
+				 const struct intake_sending *sending, struct attrib_owner *who);
+
+/** For whom the query was that left by this socket last, where that was lent. */
+struct intakes_lent intakes_lent_by(struct attrib_socket socket);
+
 /** Do threads share a socket that clients send to? */
 bool intakes_share(void);
 

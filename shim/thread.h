@@ -21,9 +21,10 @@ struct thread {
 	 */
 	volatile sig_atomic_t busy;
 	struct attrib_turn turn;
-	uint32_t
-		turn_query; /* the turn's newest message is this query of the intake (intake_query); 0: it is not */
-	struct intake *intake;
+	/* the turn's newest message is this query of that intake, the thread's own or one that lent it; 0: it is not */
+	uint32_t turn_query;
+	struct intake *turn_intake;
+	struct intake *intake; /* its own */
 	/*
 	 * A question seen in the clear, whose encrypted bytes are yet to be written: the mark they must bear. While the TLS
 	 * library is at work (plain_held) all that it writes bears it; after that the next bytes that are written.

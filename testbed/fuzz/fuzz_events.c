@@ -29,6 +29,7 @@ enum {
 	TYPES = 2,
 	CLIENTS = 6,
 	THREADS = 3,
+	SENDER = THREADS, /* one more, which no client asks: it sends, and has the answers */
 	SOCKETS = 4,
 	LONGEST_MS = 20000, /* in all: nobody gives up meanwhile */
 };
@@ -47,7 +48,8 @@ struct shim shim;
 bool trace_on;
 _Thread_local struct stats_lane *stats_own_lane __attribute__((tls_model("initial-exec")));
 _Atomic(struct fd_state *) fd_pages[FD_PAGES];
-static struct fd_state client_socket; /* one for all threads */
+static struct fd_state client_socket;	   /* one for all threads */
+static struct fd_state page[FD_PAGE_SIZE]; /* the upstream sockets lie there */
 static uint32_t now;
 
 uint32_t thread_now_ms(void)
@@ -107,7 +109,7 @@ struct asked {
 
 static struct asked asked[EVENTS_MAX];
 static unsigned count;
-static struct thread threads[THREADS];
+static struct thread threads[THREADS + 1];
 static unsigned events;
 
 static void fail(const char *what)
@@ -308,7 +310,8 @@ static void step(const uint8_t e[4])
 			      .id = (uint16_t)(e[1] / CLIENTS % 2 ? 0x1234 : 0x3412)};
 	unsigned socket = e[1] % SOCKETS;
 
-	thread = thread < THREADS ? thread : 0;
+	if (thread == SENDER && !(e[0] % 16 >= 4 && e[0] % 16 <= 9) && e[0] % 16 != 13)
+		thread = 0;
 	switch (e[0] & 15) {
 	case 0:
 	case 1:
@@ -392,6 +395,8 @@ static void begin(void)
 	shim.attrib = attrib_init(memory, ATTRIB_CAPACITY_MIN, &key);
 	shim.config.default_mark = 0xffff;
 	memset(threads, 0, sizeof(threads));
+	memset(page, 0, sizeof(page));
+	atomic_store(&fd_pages[0], page);
 	count = events = 0;
 	now = UINT32_MAX - 5000; /* the clock turns over soon */
 	for (int i = 0; i < THREADS; i++) {

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A query of one thread's intake, charged by another (BIND's: its clients' threads do not send). It stays where it is, and
+ * need not go through the table; all that happens to it is done under the intake's lock, until its answer is fed.
+ */
+#include "intake_slot.h"
+
+static struct intake_slot *slot_of(struct intake *in, uint32_t sequence)
+{
+	return &in->slot[intake_number(sequence)];
+}
+
+static bool has_key(const struct intake *in, uint32_t sequence, uint32_t key)
+{
+	return atomic_load_explicit(&in->key[INTAKE_BY_QUESTION][intake_number(sequence)],
+				    memory_order_relaxed) == key;
+}
+
+/* From this one on there may be some that are pending. */
+static uint32_t first_pending(struct intake *in, uint32_t newest)
+{
+	uint32_t none = atomic_load_explicit(&in->none_to_lend, memory_order_relaxed);
+
+	if (newest - none > INTAKE_SLOTS)
+		none = newest - INTAKE_SLOTS;
+	while (none != newest && intake_state(slot_of(in, none + 1)) != INTAKE_PENDING)
+		none++;
+	return none + 1;
+}
+
+bool intake_may_lend(struct intake *in, const uint8_t *msg, size_t end)
+{
+	uint32_t key = intake_key_question(msg, end);
+	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
+
+	for (uint32_t i = first_pending(in, newest); (int32_t)(newest - i) >= 0; i++)
+		if (has_key(in, i, key) && intake_state(slot_of(in, i)) == INTAKE_PENDING)
+			return true;
+	return false;
+}
+
+/* While it is being moved its owner leaves it alone: only then can it be looked at. */
+static bool lend(struct intake *in, struct intake_slot *slot, uint32_t now,
+		 const struct intake_sending *sending)
+{
+	if (!intake_claim(slot, INTAKE_PENDING, INTAKE_MOVING))
+		return false;
+	if (!intake_asks(slot, now, sending->msg, sending->end)) {
+		intake_set_state(slot, INTAKE_PENDING);
+		return false;
+	}
+	slot->lent = true;
+	slot->borrowed = (struct intake_upstream){
+		.socket = sending->socket,
+		.asked = now,
+		.mark = slot->who.mark,
+		.id = dns_id(sending->msg),
+		.state = slot->who.state,
+		.how = slot->who.how,
+	};
+	atomic_store_explicit(&in->key[INTAKE_BY_SOCKET][intake_number(slot->sequence)],
+			      intake_key_socket(slot->borrowed.id, sending->socket),
+			      memory_order_relaxed);
+	intake_set_state(slot, INTAKE_LENT);
+	return true;
+}
+
+uint32_t intake_lend(struct intake *in, uint32_t now, const struct intake_sending *sending,
+		     struct attrib_owner *who)
+{
+	uint32_t key = intake_key_question(sending->msg, sending->end), lent = 0;
+
+	pthread_mutex_lock(&in->lock);
+	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
+	uint32_t first = first_pending(in, newest);
+
+	/* what was skipped was asked or is over: nobody else is moving any, and so it is skipped once */
+	atomic_store_explicit(&in->none_to_lend, first - 1, memory_order_relaxed);
+	for (uint32_t i = first; !lent && (int32_t)(newest - i) >= 0; i++) {
+		struct intake_slot *slot = slot_of(in, i);
+
+		if (!has_key(in, i, key) || !lend(in, slot, now, sending))
+			continue;
+		*who = intake_charged(slot);
+		lent = slot->sequence;
+		intake_note_newest(&in->lent, newest, lent);
+	}
+	pthread_mutex_unlock(&in->lock);
+	return lent;
+}
+
+/* That very query, while it is lent. The lock is held. */
+static struct intake_slot *find_lent(struct intake *in, uint32_t sequence)
+{
+	struct intake_slot *slot = slot_of(in, sequence);
+
+	return intake_state(slot) == INTAKE_LENT && slot->sequence == sequence ? slot : NULL;
+}
+
+void intake_lent_mark(struct intake *in, uint32_t sequence, const struct attrib_owner *who)
+{
+	pthread_mutex_lock(&in->lock);
+	struct intake_slot *slot = find_lent(in, sequence);
+
+	if (slot) {
+		slot->borrowed.mark = who->mark;
+		slot->borrowed.state = who->state;
+		slot->borrowed.how = who->how;
+	}
+	pthread_mutex_unlock(&in->lock);
+}
+
+bool intake_lent_repeated(struct intake *in, uint32_t now, uint32_t sequence,
+			  const struct intake_sending *sending, struct attrib_owner *who)
+{
+	pthread_mutex_lock(&in->lock);
+	struct intake_slot *slot = find_lent(in, sequence);
+	bool same = slot && intake_may_wait(slot, now) &&
+		    intake_sent_as(slot, sending->socket, sending->msg, sending->end);
+
+	if (same)
+		*who = intake_charged(slot);
+	pthread_mutex_unlock(&in->lock);
+	return same;
+}
+
+bool intake_lent_fed(struct intake *in, struct attrib *a, uint32_t now, uint32_t sequence,
+		     struct attrib_socket socket, const uint8_t *msg, size_t have)
+{
+	size_t end = 0;
+
+	pthread_mutex_lock(&in->lock);
+	struct intake_slot *slot = find_lent(in, sequence);
+
+	if (slot && intake_sent_as(slot, socket, msg, have)) {
+		slot->borrowed.fed = now;
+		if (intake_is_last_word(slot, msg, have)) {
+			end = intake_question_end(slot);
+			intake_set_state(slot, INTAKE_FED);
+		} else {
+			intake_move(a, slot, now);
+		}
+	}
+	pthread_mutex_unlock(&in->lock);
+	if (end)
+		attrib_final(a, now, msg, end);
+	return end;
+}
+
+bool intake_lent_owner(struct intake *in, uint32_t sequence, struct attrib_owner *who)
+{
+	pthread_mutex_lock(&in->lock);
+	bool known = slot_of(in, sequence)->lent && intake_owner(in, sequence, who);
+
+	pthread_mutex_unlock(&in->lock);
+	return known;
+}

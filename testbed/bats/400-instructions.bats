@@ -31,7 +31,7 @@ counts() {
 }
 
 @test "a query that goes upstream" {
-	counts miss miss-shared miss-alias miss-packet
+	counts miss miss-shared miss-lent miss-alias miss-packet
 }
 
 @test "a read on a pipe, and an event wait" {

@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -198,17 +200,12 @@ static void answer_burst(unsigned i)
 		send_batch(b, 1, BATCH - 1);
 }
 
-/* A client's query comes in, and goes to the upstream; its answer goes back. */
-static void miss(unsigned i, int upstream, bool connected)
+/* What a client asks goes to the upstream, whose answer is msg. */
+static size_t ask_upstream(unsigned i, const uint8_t *query, int upstream, bool connected,
+			   uint8_t *msg)
 {
-	uint8_t query[MESSAGE], msg[MESSAGE];
-	struct sockaddr_in client, from;
-	socklen_t client_len = sizeof(client), len = sizeof(from);
-
-	wait_for(d.server);
-	ssize_t n = recvfrom(d.server, query, sizeof(query), 0, (struct sockaddr *)&client,
-			     &client_len);
-	NEED(n > 12);
+	struct sockaddr_in from;
+	socklen_t len = sizeof(from);
 	size_t length = message(msg, QUESTION, (uint32_t)query[0] << 8 | query[1]);
 
 	memcpy(msg + 12, query + 12, length - 12);
@@ -220,26 +217,99 @@ static void miss(unsigned i, int upstream, bool connected)
 		NEED(sendto(upstream, msg, length, 0, (struct sockaddr *)&d.upstream_at,
 			    sizeof(d.upstream_at)) == (ssize_t)length);
 	wait_for(upstream);
-	n = recvfrom(upstream, msg, sizeof(msg), 0, (struct sockaddr *)&from, &len);
+	ssize_t n = recvfrom(upstream, msg, MESSAGE, 0, (struct sockaddr *)&from, &len);
+
 	NEED(n > 12 && msg[2] == ANSWER);
 	memcpy(msg, query, 2);
-	NEED(sendto(d.server, msg, (size_t)n, 0, (struct sockaddr *)&client, client_len) == n);
+	return (size_t)n;
 }
 
-/* As unbound and BIND: a connected socket for each query. */
-static void miss_connected(unsigned i)
+typedef size_t asking(unsigned i, const uint8_t *query, uint8_t *msg);
+
+/* A client's query comes in, and goes to the upstream; its answer goes back. */
+static void miss(unsigned i, asking *ask)
+{
+	uint8_t query[MESSAGE], msg[MESSAGE];
+	struct sockaddr_in client;
+	socklen_t client_len = sizeof(client);
+
+	wait_for(d.server);
+	NEED(recvfrom(d.server, query, sizeof(query), 0, (struct sockaddr *)&client, &client_len) >
+	     12);
+	size_t n = ask(i, query, msg);
+
+	NEED(sendto(d.server, msg, n, 0, (struct sockaddr *)&client, client_len) == (ssize_t)n);
+}
+
+static size_t by_connected(unsigned i, const uint8_t *query, uint8_t *msg)
 {
 	int fd = udp(SOCK_NONBLOCK, INADDR_ANY, 0);
 
 	NEED(connect(fd, (struct sockaddr *)&d.upstream_at, sizeof(d.upstream_at)) == 0);
-	miss(i, fd, true);
+	size_t n = ask_upstream(i, query, fd, true, msg);
+
 	close(fd);
+	return n;
+}
+
+static size_t by_shared(unsigned i, const uint8_t *query, uint8_t *msg)
+{
+	return ask_upstream(i, query, d.upstream, false, msg);
+}
+
+/* As unbound: a connected socket for each query. */
+static void miss_connected(unsigned i)
+{
+	miss(i, by_connected);
 }
 
 /* As dnsdist and smartdns, and dnsmasq when it is busy: one socket for all. */
 static void miss_shared(unsigned i)
 {
-	miss(i, d.upstream, false);
+	miss(i, by_shared);
+}
+
+/* Another thread, which does for this one what is to be done upstream. */
+static struct {
+	pthread_t thread;
+	sem_t begin, end;
+	unsigned i;
+	const uint8_t *query;
+	uint8_t *msg;
+	size_t n;
+} other;
+
+static void *ask_for_others(void *unused)
+{
+	for (;;) {
+		NEED(sem_wait(&other.begin) == 0);
+		other.n = by_connected(other.i, other.query, other.msg);
+		NEED(sem_post(&other.end) == 0);
+	}
+	return unused;
+}
+
+static void start_other(void)
+{
+	NEED(sem_init(&other.begin, 0, 0) == 0 && sem_init(&other.end, 0, 0) == 0);
+	errno = pthread_create(&other.thread, NULL, ask_for_others,
+			       NULL); /* it ends with the process */
+	NEED(errno == 0);
+}
+
+static size_t by_other(unsigned i, const uint8_t *query, uint8_t *msg)
+{
+	other.i = i;
+	other.query = query;
+	other.msg = msg;
+	NEED(sem_post(&other.begin) == 0 && sem_wait(&other.end) == 0);
+	return other.n;
+}
+
+/* As BIND: likewise, by another thread. */
+static void miss_by_other(unsigned i)
+{
+	miss(i, by_other);
 }
 
 static void read_pipe(unsigned i)
@@ -277,6 +347,7 @@ static const struct mode modes[] = {
 	{"burst", answer_burst, BATCH *BATCHES, false, false, false},
 	{"miss", miss_connected, 1, false, true, false},
 	{"miss-shared", miss_shared, 1, false, true, false},
+	{"miss-lent", miss_by_other, 1, false, true, false},
 	{"miss-alias", miss_connected, 1, false, true, true},
 	{"pipe", read_pipe, 0, false, false, false},
 	{"epoll", wait_epoll, 0, false, false, false},
@@ -410,6 +481,8 @@ static void set_up(const struct mode *mode, char **argv, const char *mark)
 	d.epoll = epoll_create1(EPOLL_CLOEXEC);
 	NEED(d.epoll >= 0 && pipe(d.pipe) == 0);
 	NEED(write(d.pipe[1], filling, sizeof(filling)) == sizeof(filling));
+	if (mode->step == miss_by_other) /* a process of one thread does some calls with less */
+		start_other();
 	start_peer(argv, mark, fd);
 	close(fd);
 }

@@ -96,9 +96,12 @@ struct intake_slot {
 	uint32_t now;
 	uint16_t length;
 	struct attrib_owner who; /* as it came; nobody changes it */
+	struct intake_upstream upstream;
 	uint8_t question[INTAKE_QUESTION_MAX];
-	struct intake_upstream upstream, borrowed;
-	struct intake_entered entered; /* of who moves it */
+	union {
+		struct intake_upstream borrowed; /* while it is lent, or fed */
+		struct intake_entered entered;	 /* of who moves it, once it is in the table */
+	};
 };
 
 struct intake {

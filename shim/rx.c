@@ -57,11 +57,6 @@ static void client_query(struct arrival *in, const uint8_t *msg, size_t have)
 		event_client_query(in->t, &in->who, msg, end);
 }
 
-static void upstream_answer(const struct arrival *in, const uint8_t *msg, size_t have)
-{
-	event_upstream_answer(in->t, (struct attrib_socket){in->who.fd, in->who.fd_gen}, msg, have);
-}
-
 /* ---- datagrams ---- */
 
 /* A connected socket's sender is its peer; a bound one's datagrams come to where it is bound. */
@@ -88,25 +83,30 @@ struct receipt {
 	const struct cmsg_told *told;
 };
 
-static void datagram(struct thread *t, struct fd_state *st, int fd, const struct receipt *r,
-		     const uint8_t *data, size_t have)
+static void query_arrived(struct thread *t, struct fd_state *st, int fd, const struct receipt *r,
+			  const uint8_t *data, size_t have)
 {
 	struct arrival in;
 
 	from_socket(&in, t, st, fd, IPPROTO_UDP);
-	if (dns_says_answer(data)) {
-		upstream_answer(&in, data, have);
-	} else if (rx_serves_clients(st)) {
-		find_ends(&in, r->name, r->named, &r->told->local);
-		if (r->told->marked) {
-			in.who.mark = r->told->mark;
-			in.who.state = MARK_KNOWN;
-			in.who.how = MARK_HOW_PACKET;
-		}
-		client_query(&in, data, have);
-		if (t->intake)
-			intakes_note_reader(st, t);
+	find_ends(&in, r->name, r->named, &r->told->local);
+	if (r->told->marked) {
+		in.who.mark = r->told->mark;
+		in.who.state = MARK_KNOWN;
+		in.who.how = MARK_HOW_PACKET;
 	}
+	client_query(&in, data, have);
+	if (t->intake)
+		intakes_note_reader(st, t);
+}
+
+static void datagram(struct thread *t, struct fd_state *st, int fd, const struct receipt *r,
+		     const uint8_t *data, size_t have)
+{
+	if (dns_says_answer(data))
+		event_upstream_answer(t, (struct attrib_socket){fd, fd_gen(st)}, data, have);
+	else if (rx_serves_clients(st))
+		query_arrived(t, st, fd, r, data, have);
 }
 
 static void datagram_in_pieces(struct thread *t, struct fd_state *st, int fd,
@@ -163,7 +163,8 @@ static void stream_message(void *ctx, const uint8_t *msg, size_t have, size_t le
 		return;
 	if (dns_says_answer(msg)) {
 		in->st->unanswered -= in->st->unanswered > 0;
-		upstream_answer(in, msg, have);
+		event_upstream_answer(in->t, (struct attrib_socket){in->who.fd, in->who.fd_gen},
+				      msg, have);
 	} else if (rx_serves_clients(in->st)) {
 		if (!in->who.flow.client.family)
 			from_peer(in);

@@ -158,20 +158,30 @@ static enum place decide_own(struct thread *t, uint32_t now, const struct intake
 	return DECIDED;
 }
 
-/* The same, of one that another thread received. */
+/* One that left before for what another thread had received. */
+static enum place decide_lent_again(uint32_t now, const struct intake_sending *s,
+				    struct attrib_decision *why)
+{
+	struct intakes_lent lent = intakes_lent_by(s->socket);
+	enum intake_repeat repeat =
+		lent.in ? intake_lent_repeated(lent.in, now, lent.query, s, &why->owner)
+			: INTAKE_NO_REPEAT;
+
+	if (repeat != INTAKE_REPEAT)
+		return repeat == INTAKE_NO_REPEAT ? NOT_HERE : IN_TABLE;
+	know_mark(&why->owner);
+	why->evidence = ATTRIB_REPEAT;
+	return DECIDED;
+}
+
+/* One that another thread received. */
 static enum place decide_lent(struct thread *t, uint32_t now, const struct intake_sending *s,
 			      struct attrib_decision *why)
 {
-	struct intakes_lent lent = intakes_lent_by(s->socket);
-
-	if (lent.in && intake_lent_repeated(lent.in, now, lent.query, s, &why->owner)) {
-		know_mark(&why->owner);
-		why->evidence = ATTRIB_REPEAT;
-		return DECIDED;
-	}
 	if (others_may_ask(s))
 		return IN_TABLE;
-	lent = intakes_lend(t->intake, now, s, &why->owner);
+	struct intakes_lent lent = intakes_lend(t->intake, now, s, &why->owner);
+
 	if (!lent.in)
 		return NOT_HERE;
 	if (why->owner.state == MARK_UNKNOWN) {
@@ -183,16 +193,19 @@ static enum place decide_lent(struct thread *t, uint32_t now, const struct intak
 	return DECIDED;
 }
 
-/* A forwarder's datagram that leaves as it came: who asks is in an intake, and may be charged there. */
-static bool decide_here(struct thread *t, uint32_t now, struct attrib_socket socket,
+/*
+ * A forwarder's datagram that leaves as it came: who asks is in an intake, and may be charged there. By a socket that has
+ * sent before it may be a repeat, for somebody whom another thread's intake has, or the table.
+ */
+static bool decide_here(struct thread *t, uint32_t now, struct attrib_socket socket, bool first,
 			const uint8_t *msg, size_t end, struct attrib_decision *why)
 {
 	const struct intake_sending sending = {socket, msg, end};
-	enum place place = NOT_HERE;
+	enum place place = first ? NOT_HERE : decide_lent_again(now, &sending, why);
 
-	if (t->intake)
+	if (place == NOT_HERE && t->intake)
 		place = decide_own(t, now, &sending, why);
-	if (place == NOT_HERE)
+	if (place == NOT_HERE && first)
 		place = decide_lent(t, now, &sending, why);
 	return place == DECIDED;
 }
@@ -219,9 +232,10 @@ static bool decide_question(struct thread *t, uint32_t now, struct attrib_socket
  * May it be decided without all that is known? A forwarder's datagram. What a connection carries is decided again when a
  * write is, perhaps by another thread.
  */
-static bool may_be_here(const struct thread *t, bool stream)
+static bool may_be_here(const struct thread *t, enum carrier by)
 {
-	return !stream && attrib_forwards(shim.attrib) && (!t->intake || intake_settles(t->intake));
+	return by != BY_CONNECTION && attrib_forwards(shim.attrib) &&
+	       (!t->intake || intake_settles(t->intake));
 }
 
 static void decide_by_table(struct thread *t, uint32_t now, struct attrib_socket socket, bool here,
@@ -243,14 +257,14 @@ static void decide_by_table(struct thread *t, uint32_t now, struct attrib_socket
 	attrib_commit(shim.attrib, now, &query, why);
 }
 
-uint32_t decide_query(struct thread *t, struct attrib_socket socket, bool stream,
+uint32_t decide_query(struct thread *t, struct attrib_socket socket, enum carrier by,
 		      const uint8_t *msg, size_t end, struct decision *out)
 {
 	uint32_t now = thread_now_ms();
-	bool here = may_be_here(t, stream);
+	bool here = may_be_here(t, by);
 
 	out->made = true;
-	if (!here || !decide_here(t, now, socket, msg, end, &out->why))
+	if (!here || !decide_here(t, now, socket, by == BY_NEW_SOCKET, msg, end, &out->why))
 		decide_by_table(t, now, socket, here, msg, end, &out->why);
 	out->mark = out->why.evidence == ATTRIB_NONE ? shim.config.default_mark
 						     : mark_of(&out->why.owner);

@@ -22,15 +22,21 @@ static inline bool decision_unknown(const struct decision *d)
 	return d->why.evidence != ATTRIB_NONE && d->why.owner.state != MARK_KNOWN;
 }
 
+/* By what an upstream query leaves. */
+enum carrier {
+	BY_NEW_SOCKET, /* a datagram, the first of its socket */
+	BY_SOCKET,     /* ... or another */
+	BY_CONNECTION,
+};
+
 /**
  * The mark of an upstream query (only the bits of the mask count), CONNMARK_DEFAULT where nobody's
  * or unknown. What becomes of it is for sent.h.
  *
- * @param stream    it leaves on a connection
  * @param msg, end  its bytes, up to the end of the question (dns_question_end)
  * @param out       the same with its reasons
  */
-uint32_t decide_query(struct thread *t, struct attrib_socket socket, bool stream,
+uint32_t decide_query(struct thread *t, struct attrib_socket socket, enum carrier by,
 		      const uint8_t *msg, size_t end, struct decision *out);
 
 /**

@@ -96,6 +96,6 @@ void event_client_answer(struct thread *t, const struct attrib_owner *who, const
 		move_client(t, thread_now_ms(), who, msg);
 	if (found.entered.index)
 		settled |= attrib_answered(shim.attrib, thread_now_ms(), found.entered);
-	if (!settled || attrib_may_await(shim.attrib, dns_id(msg), who))
+	if (!settled || found.moving || attrib_may_await(shim.attrib, dns_id(msg), who))
 		answered_elsewhere(t, who, msg, have);
 }

@@ -62,15 +62,14 @@ struct fd_state {
 	_Atomic uint32_t
 		reader; /* who received a client's query by it: an intake's number plus one (intakes.c) */
 	_Atomic uint32_t writer; /* TCP: the thread that writes on it: writer.c */
-	union {
-		/* TCP: the mark of the client at the other end, once looked up: see decide.c */
-		_Atomic uint64_t client_mark;
-		/* UDP: whom the query was for that left by it last, where that was lent: see intakes.h */
-		_Atomic uint64_t lent;
-	};
+	/* the mark of the client at the other end, once looked up (TCP): see decide.c */
+	_Atomic uint64_t client_mark;
 	/* the mark that a query left with last, and whose socket's it was: see sent.c */
 	_Atomic uint64_t sent_mark;
-	_Atomic uint64_t cookie;    /* of a socket of our own (conntrack.c) */
+	union {
+		_Atomic uint64_t cookie; /* of a socket of our own (conntrack.c) */
+		_Atomic uint64_t lent;	 /* of one that sends queries upstream (intakes.c) */
+	};
 	struct stream rx, tx;	    /* under fd_lock_streams */
 	struct endpoint local;	    /* where it is bound; written before FD_SERVER is set */
 	struct endpoint self, peer; /* the ends of a connection; written before FD_ENDS is set */
@@ -113,9 +112,9 @@ static inline uint32_t fd_flags(const struct fd_state *st)
 	return atomic_load_explicit(&st->flags, memory_order_acquire);
 }
 
-static inline void fd_set_flags(struct fd_state *st, uint32_t flags)
+static inline uint32_t fd_set_flags(struct fd_state *st, uint32_t flags)
 {
-	atomic_fetch_or_explicit(&st->flags, flags, memory_order_acq_rel);
+	return atomic_fetch_or_explicit(&st->flags, flags, memory_order_acq_rel);
 }
 
 static inline uint32_t fd_gen(const struct fd_state *st)

@@ -212,9 +212,20 @@ bool intake_asks(const struct intake_slot *slot, uint32_t now, const uint8_t *ms
 	       same_asked(slot, msg, end);
 }
 
-static bool asks(const struct intake_slot *slot, uint32_t now, const uint8_t *msg, size_t end)
+/* Its state once no other thread is at it: one that was only looked at, to be lent, is pending again. */
+static uint32_t settled_state(struct intake *in, const struct intake_slot *slot)
 {
-	return intake_state(slot) == INTAKE_PENDING && intake_asks(slot, now, msg, end);
+	if (intake_state(slot) == INTAKE_MOVING) {
+		pthread_mutex_lock(&in->lock);
+		pthread_mutex_unlock(&in->lock);
+	}
+	return intake_state(slot);
+}
+
+static bool asks(struct intake *in, const struct intake_slot *slot, uint32_t now,
+		 const uint8_t *msg, size_t end)
+{
+	return settled_state(in, slot) == INTAKE_PENDING && intake_asks(slot, now, msg, end);
 }
 
 /* The oldest: a queue's, where it is one. What is skipped here was asked or is over, so it is skipped once. */
@@ -227,11 +238,11 @@ static const struct intake_slot *oldest_asking(struct intake *in, uint32_t now, 
 	if (newest - in->not_pending > INTAKE_SLOTS)
 		in->not_pending = newest - INTAKE_SLOTS;
 	while (in->not_pending != newest &&
-	       intake_state(&in->slot[intake_number(in->not_pending + 1)]) != INTAKE_PENDING)
+	       !intake_may_be_pending(&in->slot[intake_number(in->not_pending + 1)]))
 		in->not_pending++;
 	for (uint32_t i = in->not_pending + 1; (int32_t)(newest - i) >= 0; i++)
 		if (key_of(in, intake_number(i), INTAKE_BY_QUESTION) == key &&
-		    asks(&in->slot[intake_number(i)], now, msg, end))
+		    asks(in, &in->slot[intake_number(i)], now, msg, end))
 			return &in->slot[intake_number(i)];
 	return NULL;
 }
@@ -242,7 +253,7 @@ static const struct intake_slot *find_asking(struct intake *in, uint32_t now, ui
 {
 	const struct intake_slot *slot = &in->slot[intake_number(newest)];
 
-	if (newest && slot->sequence == newest && asks(slot, now, msg, end))
+	if (newest && slot->sequence == newest && asks(in, slot, now, msg, end))
 		return slot;
 	return oldest_asking(in, now, msg, end);
 }
@@ -362,7 +373,7 @@ static bool is_answer_to(const struct intake_slot *slot, const uint8_t *msg, siz
 static void end_wait(struct intake *in, struct attrib *a, struct intake_slot *slot,
 		     struct intake_found *found)
 {
-	uint32_t state = intake_state(slot);
+	uint32_t state = settled_state(in, slot);
 
 	/* its upstream query may be answered yet: the table keeps who is served by that */
 	if (state == INTAKE_ASKED || state == INTAKE_LENT)
@@ -373,8 +384,7 @@ static void end_wait(struct intake *in, struct attrib *a, struct intake_slot *sl
 		return;
 	}
 	state = intake_state(slot);
-
-	if (state == INTAKE_MOVING)
+	if (state == INTAKE_MOVING || intake_is_live(state)) /* lent a moment ago, or about to be */
 		found->moving = true;
 	else if (state == INTAKE_ENTERED && !found->entered.index)
 		found->entered = slot->entered.ref;

@@ -14,11 +14,11 @@
  * one is lent to it (intake_lend.c).
  *
  * Whatever else happens is for the table: an upstream query on a connection, one that no pending query of the thread's
- * explains, an answer that names something, or one to a query that another thread received. First what it may concern is
- * moved there out of all threads' intakes, each query with what happened to it so far, as if the table had been told at
- * once: who asked the same, whose upstream query has its answer, or which client is answered; and where that does not
- * explain an upstream query, everything, so that attribution sees all that the program can have acted upon. What is over
- * stays where it is until its slot is wanted. Where no waiting client explains an upstream query, it may be the refresh of
+ * explains, an answer that names something, or one to a query that another thread received and has not lent. First what
+ * it may concern is moved there out of all threads' intakes, each query with what happened to it so far, as if the table
+ * had been told at once: who asked the same, whose upstream query has its answer, or which client is answered; and where
+ * that does not explain an upstream query, everything, so that attribution sees all that the program can have acted upon.
+ * What is over stays where it is until its slot is wanted. Where no waiting client explains an upstream query, it may be the refresh of
  * what the cache has just answered (a prefetch, or after a stale answer), or be sent once more after its answer: then these
  * are recalled, and enter the table too. Pure but for the lock: memory, time and events are given to it.
  *
@@ -208,9 +208,14 @@ uint32_t intake_lend(struct intake *in, uint32_t now, const struct intake_sendin
 /** The mark of who asks, as it was found out since. */
 void intake_lent_mark(struct intake *in, uint32_t sequence, const struct attrib_owner *who);
 
-/** Is this the very query that left for that one before, and it has had no answer? who: filled in, by whom it was. */
-bool intake_lent_repeated(struct intake *in, uint32_t now, uint32_t sequence,
-			  const struct intake_sending *sending, struct attrib_owner *who);
+/**
+ * Is this the very query that left for that one before, and has had no answer?
+ *
+ * @param who  filled in where it is lent still: by whom it was
+ */
+enum intake_repeat intake_lent_repeated(struct intake *in, uint32_t now, uint32_t sequence,
+					const struct intake_sending *sending,
+					struct attrib_owner *who);
 
 /**
  * An upstream's answer came in: is it to the query that left for that one, and final, and leads nowhere? Else that goes
@@ -226,7 +231,7 @@ bool intake_lent_owner(struct intake *in, uint32_t sequence, struct attrib_owner
 struct intake_found {
 	struct attrib_ref entered; /* where the newest of them lies that have gone into the table */
 	bool pending;		   /* it was still in here */
-	bool moving;		   /* another thread is moving one of them there just now */
+	bool moving; /* another thread has one of them just now: it moves it there, or lends it */
 };
 
 /**

@@ -23,7 +23,7 @@ static uint32_t first_pending(struct intake *in, uint32_t newest)
 
 	if (newest - none > INTAKE_SLOTS)
 		none = newest - INTAKE_SLOTS;
-	while (none != newest && intake_state(slot_of(in, none + 1)) != INTAKE_PENDING)
+	while (none != newest && !intake_may_be_pending(slot_of(in, none + 1)))
 		none++;
 	return none + 1;
 }
@@ -34,18 +34,23 @@ bool intake_may_lend(struct intake *in, const uint8_t *msg, size_t end)
 	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
 
 	for (uint32_t i = first_pending(in, newest); (int32_t)(newest - i) >= 0; i++)
-		if (has_key(in, i, key) && intake_state(slot_of(in, i)) == INTAKE_PENDING)
+		if (has_key(in, i, key) && intake_may_be_pending(slot_of(in, i)))
 			return true;
 	return false;
 }
 
-/* While it is being moved its owner leaves it alone: only then can it be looked at. */
-static bool lend(struct intake *in, struct intake_slot *slot, uint32_t now,
+/*
+ * While it is being moved its owner leaves it alone: only then can it be looked at. Another number: a newer query has its
+ * slot, and there may be older ones before that.
+ */
+static bool lend(struct intake *in, uint32_t sequence, uint32_t now,
 		 const struct intake_sending *sending)
 {
+	struct intake_slot *slot = slot_of(in, sequence);
+
 	if (!intake_claim(slot, INTAKE_PENDING, INTAKE_MOVING))
 		return false;
-	if (!intake_asks(slot, now, sending->msg, sending->end)) {
+	if (slot->sequence != sequence || !intake_asks(slot, now, sending->msg, sending->end)) {
 		intake_set_state(slot, INTAKE_PENDING);
 		return false;
 	}
@@ -58,7 +63,7 @@ static bool lend(struct intake *in, struct intake_slot *slot, uint32_t now,
 		.state = slot->who.state,
 		.how = slot->who.how,
 	};
-	atomic_store_explicit(&in->key[INTAKE_BY_SOCKET][intake_number(slot->sequence)],
+	atomic_store_explicit(&in->key[INTAKE_BY_SOCKET][intake_number(sequence)],
 			      intake_key_socket(slot->borrowed.id, sending->socket),
 			      memory_order_relaxed);
 	intake_set_state(slot, INTAKE_LENT);
@@ -77,12 +82,10 @@ uint32_t intake_lend(struct intake *in, uint32_t now, const struct intake_sendin
 	/* what was skipped was asked or is over: nobody else is moving any, and so it is skipped once */
 	atomic_store_explicit(&in->none_to_lend, first - 1, memory_order_relaxed);
 	for (uint32_t i = first; !lent && (int32_t)(newest - i) >= 0; i++) {
-		struct intake_slot *slot = slot_of(in, i);
-
-		if (!has_key(in, i, key) || !lend(in, slot, now, sending))
+		if (!has_key(in, i, key) || !lend(in, i, now, sending))
 			continue;
-		*who = intake_charged(slot);
-		lent = slot->sequence;
+		*who = intake_charged(slot_of(in, i));
+		lent = i;
 		intake_note_newest(&in->lent, newest, lent);
 	}
 	pthread_mutex_unlock(&in->lock);
@@ -110,18 +113,33 @@ void intake_lent_mark(struct intake *in, uint32_t sequence, const struct attrib_
 	pthread_mutex_unlock(&in->lock);
 }
 
-bool intake_lent_repeated(struct intake *in, uint32_t now, uint32_t sequence,
-			  const struct intake_sending *sending, struct attrib_owner *who)
+static enum intake_repeat repeated(const struct intake_slot *slot, uint32_t now, uint32_t sequence,
+				   const struct intake_sending *sending, struct attrib_owner *who)
+{
+	uint32_t state = intake_state(slot);
+
+	/* where it has gone into the table, that knows as what it was sent */
+	if (!slot->lent || slot->sequence != sequence)
+		return INTAKE_NO_REPEAT;
+	if (state == INTAKE_ENTERED)
+		return INTAKE_REPEAT_IN_TABLE;
+	if (!intake_sent_as(slot, sending->socket, sending->msg, sending->end))
+		return INTAKE_NO_REPEAT;
+	if (state != INTAKE_LENT || !intake_may_wait(slot, now))
+		return INTAKE_REPEAT_IN_TABLE;
+	*who = intake_charged(slot);
+	return INTAKE_REPEAT;
+}
+
+enum intake_repeat intake_lent_repeated(struct intake *in, uint32_t now, uint32_t sequence,
+					const struct intake_sending *sending,
+					struct attrib_owner *who)
 {
 	pthread_mutex_lock(&in->lock);
-	struct intake_slot *slot = find_lent(in, sequence);
-	bool same = slot && intake_may_wait(slot, now) &&
-		    intake_sent_as(slot, sending->socket, sending->msg, sending->end);
+	enum intake_repeat repeat = repeated(slot_of(in, sequence), now, sequence, sending, who);
 
-	if (same)
-		*who = intake_charged(slot);
 	pthread_mutex_unlock(&in->lock);
-	return same;
+	return repeat;
 }
 
 bool intake_lent_fed(struct intake *in, struct attrib *a, uint32_t now, uint32_t sequence,
@@ -142,9 +160,12 @@ bool intake_lent_fed(struct intake *in, struct attrib *a, uint32_t now, uint32_t
 		}
 	}
 	pthread_mutex_unlock(&in->lock);
-	if (end)
-		attrib_final(a, now, msg, end);
-	return end;
+	if (!end)
+		return false;
+	attrib_final(a, now, msg, end);
+	if (atomic_load_explicit(&in->crossed, memory_order_relaxed))
+		atomic_store_explicit(&in->crossed, 0, memory_order_relaxed);
+	return true;
 }
 
 bool intake_lent_owner(struct intake *in, uint32_t sequence, struct attrib_owner *who)

@@ -30,6 +30,14 @@ static inline size_t intake_question_end(const struct intake_slot *slot)
 	return DNS_HEADER_LEN + (size_t)slot->length;
 }
 
+/** Is it pending, or may be again: it is only being looked at, to be lent? */
+static inline bool intake_may_be_pending(const struct intake_slot *slot)
+{
+	uint32_t state = intake_state(slot);
+
+	return state == INTAKE_PENDING || state == INTAKE_MOVING;
+}
+
 /** Is it neither over nor in the table, nor on its way there? */
 static inline bool intake_is_live(uint32_t state)
 {

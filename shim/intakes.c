@@ -131,7 +131,7 @@ static void note_lent(struct attrib_socket socket, unsigned index, uint32_t quer
 {
 	struct fd_state *st = fd_find(socket.fd);
 
-	if (st)
+	if (st && fd_gen(st) == socket.gen && (fd_flags(st) & FD_KIND) == FD_UDP)
 		atomic_store_explicit(&st->lent, (uint64_t)(index + 1) << 32 | query,
 				      memory_order_release);
 }
@@ -161,7 +161,8 @@ struct intakes_lent intakes_lend(const struct intake *own, uint32_t now,
 struct intakes_lent intakes_lent_by(struct attrib_socket socket)
 {
 	const struct fd_state *st = fd_find(socket.fd);
-	uint64_t word = st ? atomic_load_explicit(&st->lent, memory_order_acquire) : 0;
+	bool udp = st && (fd_flags(st) & FD_KIND) == FD_UDP;
+	uint64_t word = udp ? atomic_load_explicit(&st->lent, memory_order_acquire) : 0;
 	uint64_t index = word >> 32;
 
 	if (!index || index > INTAKES_MAX)

@@ -36,8 +36,8 @@ struct intakes_lent {
 };
 
 /**
- * An upstream query is about to leave: does exactly one other thread's intake have a query that asks the very same? Then
- * the oldest of those is lent. Where several do the table knows who was first.
+ * An upstream query is about to leave, the first of its socket: does exactly one other thread's intake have a query that
+ * asks the very same? Then the oldest of those is lent. Where several do the table knows who was first.
  *
  * @param own  the calling thread's; NULL: none
  * @param who  filled in: who asks
@@ -45,7 +45,7 @@ struct intakes_lent {
 struct intakes_lent intakes_lend(const struct intake *own, uint32_t now,
 				 const struct intake_sending *sending, struct attrib_owner *who);
 
-/** For whom the query was that left by this socket last, where that was lent. */
+/** For whom the query was that left by this socket first, where that was lent. */
 struct intakes_lent intakes_lent_by(struct attrib_socket socket);
 
 /** Do threads share a socket that clients send to? */

@@ -85,7 +85,7 @@ static void written(struct thread *t, struct cleartext *text, const uint8_t *msg
 		return;
 	}
 	uint32_t mark = decide_query(t, (struct attrib_socket){.fd = SESSION_FD, .gen = number},
-				     true, msg, end, &decision);
+				     BY_CONNECTION, msg, end, &decision);
 
 	/* several clients' queries that would leave together have no mark that is right for all */
 	if (withhold_applies() &&

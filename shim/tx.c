@@ -87,15 +87,20 @@ static void mark_datagram(int fd, struct fd_state *st, const struct msghdr *app,
 	out->msg.msg_controllen = used;
 }
 
+/* Of several threads that send by a new socket only one is the first. */
+static bool is_first(struct fd_state *st)
+{
+	return !(fd_flags(st) & FD_SENT) && !(fd_set_flags(st, FD_SENT) & FD_SENT);
+}
+
 static void query_leaves(struct thread *t, int fd, struct fd_state *st, const struct msghdr *app,
 			 void *control, size_t size, struct tx_datagram *out)
 {
-	bool first = !(fd_flags(st) & FD_SENT);
+	bool first = is_first(st);
 	struct attrib_socket socket = {.fd = fd, .gen = fd_gen(st)};
 
-	if (first)
-		fd_set_flags(st, FD_SENT);
-	uint32_t mark = decide_query(t, socket, false, out->question_at, out->end, &out->decision);
+	uint32_t mark = decide_query(t, socket, first ? BY_NEW_SOCKET : BY_SOCKET, out->question_at,
+				     out->end, &out->decision);
 
 	out->withheld = decision_unknown(&out->decision) && withhold_applies();
 	if (shim.config.dry_run || out->withheld)

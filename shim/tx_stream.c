@@ -88,7 +88,7 @@ static void decide_message(struct outgoing *out, const uint8_t *head, size_t end
 	struct attrib_socket socket = {out->fd, fd_gen(out->st)};
 
 	if (end)
-		decide_query(out->t, socket, true, head, end, decision);
+		decide_query(out->t, socket, BY_CONNECTION, head, end, decision);
 	else
 		decide_connection(out->t, fd_flags(out->st) & FD_TLS, decision);
 }

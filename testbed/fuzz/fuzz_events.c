@@ -259,16 +259,33 @@ static void check_decision(unsigned question, const struct decision *d)
 		require(waits, "led to for one that has had its answer");
 }
 
-static void upstream_is_asked(int thread, unsigned socket, uint16_t id, unsigned question,
-			      uint8_t noise)
+/* Two bear one number, one after the other. */
+static enum carrier carrier(unsigned n)
+{
+	struct attrib_socket socket = socket_of(n);
+	struct fd_state *st = &page[socket.fd];
+
+	if (n == 3)
+		return BY_CONNECTION;
+	if (fd_gen(st) != socket.gen || !fd_flags(st)) {
+		atomic_store(&st->gen, socket.gen);
+		atomic_store(&st->flags, FD_UDP);
+		atomic_store(&st->lent, 0);
+	}
+	return fd_set_flags(st, FD_SENT) & FD_SENT ? BY_SOCKET : BY_NEW_SOCKET;
+}
+
+static struct decision upstream_is_asked(int thread, unsigned socket, uint16_t id,
+					 unsigned question, uint8_t noise)
 {
 	static struct wire w;
 	struct decision d;
 
 	write_message(&w, id, WIRE_RD, question, noise);
-	decide_query(&threads[thread], socket_of(socket), socket == 3, w.bytes,
+	decide_query(&threads[thread], socket_of(socket), carrier(socket), w.bytes,
 		     dns_question_end(w.bytes, w.len), &d);
 	check_decision(question, &d);
+	return d;
 }
 
 static void upstream_answers(int thread, unsigned socket, uint16_t id, unsigned question,
@@ -427,12 +444,35 @@ static void check_copies(void)
 	munmap(shim.attrib, attrib_size(ATTRIB_CAPACITY_MIN));
 }
 
+/* What another thread sends once more is for whom it was sent, whoever asks the same meanwhile. */
+static void check_lent_again(void)
+{
+	const struct asked which = {.client = 1, .question = 2, .id = 7};
+	const struct asked later = {.client = 2, .question = 2, .id = 9};
+
+	begin();
+	client_asks(0, &which, 0);
+	struct decision first = upstream_is_asked(SENDER, 1, 8, which.question, 0);
+
+	client_asks(0, &later, 0);
+	struct decision again = upstream_is_asked(SENDER, 1, 8, which.question, 0);
+	struct decision other = upstream_is_asked(SENDER, 2, 8, which.question, 0);
+
+	require(first.why.evidence == ATTRIB_EXACT && first.mark == 0, "the first is not lent");
+	require(again.why.evidence == ATTRIB_REPEAT && again.mark == 0, "it is another's now");
+	require(other.why.evidence == ATTRIB_EXACT && other.mark == 1, "the second is not lent");
+	finish();
+	munmap(shim.attrib, attrib_size(ATTRIB_CAPACITY_MIN));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static bool checked;
 
-	if (!checked)
+	if (!checked) {
 		check_copies();
+		check_lent_again();
+	}
 	checked = true;
 	if (size > 4 * EVENTS_MAX)
 		return 0;

@@ -48,11 +48,11 @@ static bool is_not_lent(const char *name)
 	return lends(7, up, name, &who) == 0;
 }
 
-static bool repeated(uint32_t query, unsigned id, struct attrib_socket socket, const char *name,
-		     struct attrib_owner *who)
+static enum intake_repeat repeated(uint32_t query, unsigned id, struct attrib_socket socket,
+				   const char *name, struct attrib_owner *who)
 {
 	struct intake_sending s = sending(id, socket, name);
-	bool same = intake_lent_repeated(&intake, now, query, &s, who);
+	enum intake_repeat same = intake_lent_repeated(&intake, now, query, &s, who);
 
 	free((void *)s.msg);
 	return same;
@@ -127,6 +127,30 @@ static void oldest_first(void **state)
 	is_lent(31, "www.example.com", 2);
 }
 
+/* Another thread looks at one, to lend it, and leaves it: its owner finds it afterwards as before. */
+static void looked_at_amid(void **state)
+{
+	struct intake_sending www = sending(0, up, "www.example.com");
+	struct intake_sending ftp = sending(0, up, "ftp.example.com");
+	struct attrib_owner who = {.mark = 0};
+
+	(void)state;
+	uint32_t n = asks(1, 10, "www.example.com");
+	_Atomic uint32_t *slot_state = &intake.slot[n % INTAKE_SLOTS].state;
+
+	atomic_store(slot_state, INTAKE_MOVING);
+	assert_int_equal(intake_find(&intake, now, 0, ftp.msg, ftp.end, &who), 0);
+	assert_true(intake_may_lend(&intake, www.msg, www.end));
+	assert_true(is_not_lent("ftp.example.com"));
+	atomic_store(slot_state, INTAKE_PENDING);
+	asks(2, 20, "www.example.com");
+	assert_int_equal(intake_find(&intake, now, 0, www.msg, www.end, &who), n);
+	assert_int_equal(who.mark, 1);
+	is_lent(30, "www.example.com", 1);
+	free((void *)www.msg);
+	free((void *)ftp.msg);
+}
+
 static void only_its_own_answer(void **state)
 {
 	(void)state;
@@ -151,13 +175,30 @@ static void repeats(void **state)
 	uint32_t n = asks(1, 10, "www.example.com");
 
 	is_lent(11, "www.example.com", 1);
-	assert_false(repeated(n, 12, up, "www.example.com", &who));
-	assert_false(repeated(n, 11, other, "www.example.com", &who));
-	assert_false(repeated(n + 1, 11, up, "www.example.com", &who));
-	assert_true(repeated(n, 11, up, "www.example.com", &who));
+	assert_int_equal(repeated(n, 12, up, "www.example.com", &who), INTAKE_NO_REPEAT);
+	assert_int_equal(repeated(n, 11, other, "www.example.com", &who), INTAKE_NO_REPEAT);
+	assert_int_equal(repeated(n + 1, 11, up, "www.example.com", &who), INTAKE_NO_REPEAT);
+	assert_int_equal(repeated(n, 11, up, "www.example.com", &who), INTAKE_REPEAT);
 	assert_int_equal(who.mark, 1);
 	assert_true(fed(n, 11, up, "www.example.com"));
-	assert_false(repeated(n, 11, up, "www.example.com", &who));
+	assert_int_equal(repeated(n, 11, up, "www.example.com", &who), INTAKE_REPEAT_IN_TABLE);
+}
+
+/* Others who ask the same meanwhile are not whom it is repeated for. */
+static void repeated_once_in_the_table(void **state)
+{
+	struct attrib_owner who;
+
+	(void)state;
+	uint32_t n = asks(1, 10, "www.example.com");
+
+	is_lent(11, "www.example.com", 1);
+	assert_true(is_answered(1, 10, "www.example.com"));
+	asks(2, 20, "www.example.com");
+	assert_int_equal(repeated(n, 11, up, "www.example.com", &who), INTAKE_REPEAT_IN_TABLE);
+	for (unsigned i = 0; i < INTAKE_SLOTS; i++)
+		asks(3, i, "ftp.example.com");
+	assert_int_equal(repeated(n, 11, up, "www.example.com", &who), INTAKE_NO_REPEAT);
 }
 
 static void mark_found_later(void **state)
@@ -170,11 +211,11 @@ static void mark_found_later(void **state)
 	is_lent(11, "www.example.com", 1);
 	who.mark = 77;
 	intake_lent_mark(&intake, n + 1, &who);
-	assert_true(repeated(n, 11, up, "www.example.com", &who));
+	assert_int_equal(repeated(n, 11, up, "www.example.com", &who), INTAKE_REPEAT);
 	assert_int_equal(who.mark, 1);
 	who.mark = 77;
 	intake_lent_mark(&intake, n, &who);
-	assert_true(repeated(n, 11, up, "www.example.com", &who));
+	assert_int_equal(repeated(n, 11, up, "www.example.com", &who), INTAKE_REPEAT);
 	assert_int_equal(who.mark, 77);
 	assert_decides(11, up, "www.example.com", ATTRIB_REPEAT, 77);
 }
@@ -412,9 +453,11 @@ int main(void)
 		TEST(nobody_asks),
 		TEST(alike),
 		TEST(oldest_first),
+		TEST(looked_at_amid),
 		TEST(only_its_own_answer),
 		TEST(repeats),
 		TEST(mark_found_later),
+		TEST(repeated_once_in_the_table),
 		TEST(answer_leads_on),
 		TEST(answered_before_upstream),
 		TEST(moved_while_lent),

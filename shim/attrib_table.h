@@ -21,7 +21,8 @@ enum node_kind { NODE_QUESTION = 1, NODE_NAME = 2, NODE_BENEATH = 3 };
 
 /*
  * Final answers to queries that were charged outside the table (intake.h): of a question when the last one came, as the
- * lower half of its hash (dns_question_hash) and milliseconds. A question that shares its place with another is forgotten when that one is answered.
+ * lower half of its hash (dns_question_hash) and milliseconds. A question that shares its place with another is forgotten
+ * when that one is answered.
  */
 struct finals {
 	_Atomic uint64_t at[FINALS];

@@ -107,8 +107,8 @@ uint64_t dns_question_hash(const struct sip_key *key, const uint8_t *question, s
 	size_t name = length - 4;
 	uint64_t type_and_class = (uint64_t)be16(question + name) << 16 | be16(question + name + 2);
 
-	return hash_label(key, type_and_class, question,
-			  name); /* no label is so long as to be a letter */
+	/* no label is so long that its length would be taken for a letter */
+	return hash_label(key, type_and_class, question, name);
 }
 
 /* From the top-level domain down, each hash seeded with its parent's: linear in the name's length.

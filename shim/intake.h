@@ -18,9 +18,9 @@
  * it may concern is moved there out of all threads' intakes, each query with what happened to it so far, as if the table
  * had been told at once: who asked the same, whose upstream query has its answer, or which client is answered; and where
  * that does not explain an upstream query, everything, so that attribution sees all that the program can have acted upon.
- * What is over stays where it is until its slot is wanted. Where no waiting client explains an upstream query, it may be the refresh of
- * what the cache has just answered (a prefetch, or after a stale answer), or be sent once more after its answer: then these
- * are recalled, and enter the table too. Pure but for the lock: memory, time and events are given to it.
+ * What is over stays where it is until its slot is wanted. Where no waiting client explains an upstream query, it may be the
+ * refresh of what the cache has just answered (a prefetch, or after a stale answer), or be sent once more after its answer:
+ * then these are recalled, and enter the table too. Pure but for the lock: memory, time and events are given to it.
  *
  * The thread that owns an intake fills its slots and publishes each by its state; from then on the slot is whose who
  * first turns that state, the owner with the next event or another thread that empties the intake. Those take turns by a

@@ -147,6 +147,8 @@ bool intake_lent_fed(struct intake *in, struct attrib *a, uint32_t now, uint32_t
 {
 	size_t end = 0;
 
+	if (!dns_is_standard(msg, have))
+		return false;
 	pthread_mutex_lock(&in->lock);
 	struct intake_slot *slot = find_lent(in, sequence);
 

@@ -32,7 +32,7 @@ static inline void intakes_note_reader(struct fd_state *st, const struct thread 
 /* A query of another thread's intake, which was lent (intake_lend). */
 struct intakes_lent {
 	struct intake *in; /* NULL: there is none */
-	uint32_t query;
+	uint32_t query;	   /* its number there */
 };
 
 /**

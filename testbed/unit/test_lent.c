@@ -153,6 +153,8 @@ static void looked_at_amid(void **state)
 
 static void only_its_own_answer(void **state)
 {
+	struct wire w;
+
 	(void)state;
 	uint32_t n = asks(1, 10, "www.example.com");
 
@@ -163,6 +165,9 @@ static void only_its_own_answer(void **state)
 	assert_false(fed(n, 11, up, "ftp.example.com"));
 	assert_false(fed(n + 1, 11, up, "www.example.com"));
 	assert_false(fed(n + INTAKE_SLOTS, 11, up, "www.example.com"));
+	wire_message(&w, 11, WIRE_QR | WIRE_RA, "www.example.com", 1);
+	w.bytes[5] = 2; /* questions, says its header */
+	assert_false(intake_lent_fed(&intake, a, now, n, up, w.bytes, w.len));
 	assert_true(fed(n, 11, up, "www.example.com"));
 	assert_false(fed(n, 11, up, "www.example.com")); /* once more */
 }

@@ -144,10 +144,13 @@ static enum place decide_own(struct thread *t, uint32_t now, const struct intake
 		why->evidence = ATTRIB_REPEAT;
 		return DECIDED;
 	}
-	if (repeat == INTAKE_REPEAT_IN_TABLE || others_may_ask(s))
+	if (repeat == INTAKE_REPEAT_IN_TABLE)
 		return IN_TABLE;
 	uint32_t asked = intake_find(t->intake, now, newest, s->msg, s->end, &why->owner);
 
+	/* only then: who was skipped, being there by now, is counted there by now */
+	if (others_may_ask(s))
+		return IN_TABLE;
 	if (!asked)
 		return NOT_HERE;
 	know_mark(&why->owner);
@@ -178,9 +181,7 @@ static enum place decide_lent_again(uint32_t now, const struct intake_sending *s
 static enum place decide_lent(struct thread *t, uint32_t now, const struct intake_sending *s,
 			      struct attrib_decision *why)
 {
-	if (others_may_ask(s))
-		return IN_TABLE;
-	struct intakes_lent lent = intakes_lend(t->intake, now, s, &why->owner);
+	struct intakes_lent lent = intakes_lend(shim.attrib, t->intake, now, s, &why->owner);
 
 	if (!lent.in)
 		return NOT_HERE;

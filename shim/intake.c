@@ -215,11 +215,14 @@ bool intake_asks(const struct intake_slot *slot, uint32_t now, const uint8_t *ms
 /* Its state once no other thread is at it: one that was only looked at, to be lent, is pending again. */
 static uint32_t settled_state(struct intake *in, const struct intake_slot *slot)
 {
-	if (intake_state(slot) == INTAKE_MOVING) {
-		pthread_mutex_lock(&in->lock);
-		pthread_mutex_unlock(&in->lock);
-	}
-	return intake_state(slot);
+	uint32_t state = intake_state(slot);
+
+	if (state != INTAKE_MOVING)
+		return state;
+	pthread_mutex_lock(&in->lock);
+	state = intake_state(slot);
+	pthread_mutex_unlock(&in->lock);
+	return state;
 }
 
 static bool asks(struct intake *in, const struct intake_slot *slot, uint32_t now,

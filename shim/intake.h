@@ -200,10 +200,10 @@ bool intake_may_lend(struct intake *in, const uint8_t *msg, size_t end);
  * nothing has left, is lent to it. Only a forwarder may be asked (attrib_forwards).
  *
  * @param who  filled in: who asks
- * @return its number; 0: there is none
+ * @return its number; 0: there is none, or the table may have one that comes first
  */
-uint32_t intake_lend(struct intake *in, uint32_t now, const struct intake_sending *sending,
-		     struct attrib_owner *who);
+uint32_t intake_lend(struct intake *in, const struct attrib *a, uint32_t now,
+		     const struct intake_sending *sending, struct attrib_owner *who);
 
 /** The mark of who asks, as it was found out since. */
 void intake_lent_mark(struct intake *in, uint32_t sequence, const struct attrib_owner *who);

@@ -43,14 +43,16 @@ bool intake_may_lend(struct intake *in, const uint8_t *msg, size_t end)
  * While it is being moved its owner leaves it alone: only then can it be looked at. Another number: a newer query has its
  * slot, and there may be older ones before that.
  */
-static bool lend(struct intake *in, uint32_t sequence, uint32_t now,
+static bool lend(struct intake *in, const struct attrib *a, uint32_t sequence, uint32_t now,
 		 const struct intake_sending *sending)
 {
 	struct intake_slot *slot = slot_of(in, sequence);
 
 	if (!intake_claim(slot, INTAKE_PENDING, INTAKE_MOVING))
 		return false;
-	if (slot->sequence != sequence || !intake_asks(slot, now, sending->msg, sending->end)) {
+	/* who was skipped, having gone into the table, is counted there by now */
+	if (slot->sequence != sequence || !intake_asks(slot, now, sending->msg, sending->end) ||
+	    attrib_may_be_asked(a, intake_key_question(sending->msg, sending->end))) {
 		intake_set_state(slot, INTAKE_PENDING);
 		return false;
 	}
@@ -70,8 +72,8 @@ static bool lend(struct intake *in, uint32_t sequence, uint32_t now,
 	return true;
 }
 
-uint32_t intake_lend(struct intake *in, uint32_t now, const struct intake_sending *sending,
-		     struct attrib_owner *who)
+uint32_t intake_lend(struct intake *in, const struct attrib *a, uint32_t now,
+		     const struct intake_sending *sending, struct attrib_owner *who)
 {
 	uint32_t key = intake_key_question(sending->msg, sending->end), lent = 0;
 
@@ -82,7 +84,7 @@ uint32_t intake_lend(struct intake *in, uint32_t now, const struct intake_sendin
 	/* what was skipped was asked or is over: nobody else is moving any, and so it is skipped once */
 	atomic_store_explicit(&in->none_to_lend, first - 1, memory_order_relaxed);
 	for (uint32_t i = first; !lent && (int32_t)(newest - i) >= 0; i++) {
-		if (!has_key(in, i, key) || !lend(in, i, now, sending))
+		if (!has_key(in, i, key) || !lend(in, a, i, now, sending))
 			continue;
 		*who = intake_charged(slot_of(in, i));
 		lent = i;

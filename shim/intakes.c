@@ -136,7 +136,7 @@ static void note_lent(struct attrib_socket socket, unsigned index, uint32_t quer
 				      memory_order_release);
 }
 
-struct intakes_lent intakes_lend(const struct intake *own, uint32_t now,
+struct intakes_lent intakes_lend(const struct attrib *a, const struct intake *own, uint32_t now,
 				 const struct intake_sending *sending, struct attrib_owner *who)
 {
 	struct intakes_lent lent = {.in = NULL};
@@ -151,7 +151,7 @@ struct intakes_lent intakes_lend(const struct intake *own, uint32_t now,
 		index = i - 1;
 	}
 	if (lent.in)
-		lent.query = intake_lend(lent.in, now, sending, who);
+		lent.query = intake_lend(lent.in, a, now, sending, who);
 	if (!lent.query)
 		return (struct intakes_lent){.in = NULL};
 	note_lent(sending->socket, index, lent.query);

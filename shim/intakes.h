@@ -37,12 +37,13 @@ struct intakes_lent {
 
 /**
  * An upstream query is about to leave, the first of its socket: does exactly one other thread's intake have a query that
- * asks the very same? Then the oldest of those is lent. Where several do the table knows who was first.
+ * asks the very same? Then the oldest of those is lent. Where several do, or the table may have one, that knows who was
+ * first.
  *
  * @param own  the calling thread's; NULL: none
  * @param who  filled in: who asks
  */
-struct intakes_lent intakes_lend(const struct intake *own, uint32_t now,
+struct intakes_lent intakes_lend(const struct attrib *a, const struct intake *own, uint32_t now,
 				 const struct intake_sending *sending, struct attrib_owner *who);
 
 /** For whom the query was that left by this socket first, where that was lent. */

@@ -24,7 +24,7 @@ static uint32_t lends(unsigned id, struct attrib_socket socket, const char *name
 		      struct attrib_owner *who)
 {
 	struct intake_sending s = sending(id, socket, name);
-	uint32_t query = intake_lend(&intake, now, &s, who);
+	uint32_t query = intake_lend(&intake, a, now, &s, who);
 
 	free((void *)s.msg);
 	return query;
@@ -149,6 +149,18 @@ static void looked_at_amid(void **state)
 	is_lent(30, "www.example.com", 1);
 	free((void *)www.msg);
 	free((void *)ftp.msg);
+}
+
+/* The older one is in the table: that is asked, and nothing is lent. */
+static void older_one_in_the_table(void **state)
+{
+	(void)state;
+	asks(1, 10, "www.example.com");
+	intake_empty(&intake, a, now);
+	asks(2, 20, "www.example.com");
+	assert_true(is_not_lent("www.example.com"));
+	assert_true(is_answered(1, 10, "www.example.com"));
+	is_lent(30, "www.example.com", 2);
 }
 
 static void only_its_own_answer(void **state)
@@ -459,6 +471,7 @@ int main(void)
 		TEST(alike),
 		TEST(oldest_first),
 		TEST(looked_at_amid),
+		TEST(older_one_in_the_table),
 		TEST(only_its_own_answer),
 		TEST(repeats),
 		TEST(mark_found_later),

@@ -124,10 +124,14 @@ static void judge_turn(const struct thread *t, bool own)
 /* Where an upstream query could be decided. */
 enum place { DECIDED, NOT_HERE, IN_TABLE };
 
-/* In the table there may be others who ask the same, and come first. */
-static bool others_may_ask(const struct intake_sending *s)
+/* What it says that the query repeats. */
+static enum place place_of(enum intake_repeat repeat, struct attrib_decision *why)
 {
-	return attrib_may_be_asked(shim.attrib, intake_key_question(s->msg, s->end));
+	if (repeat != INTAKE_REPEAT)
+		return repeat == INTAKE_NO_REPEAT ? NOT_HERE : IN_TABLE;
+	know_mark(&why->owner);
+	why->evidence = ATTRIB_REPEAT;
+	return DECIDED;
 }
 
 /* A forwarder's query that this thread received, and that leaves as it came: that needs no table. */
@@ -136,20 +140,15 @@ static enum place decide_own(struct thread *t, uint32_t now, const struct intake
 {
 	bool turn = t->turn.messages && t->turn_intake == t->intake;
 	uint32_t newest = turn ? t->turn_query : 0;
-	enum intake_repeat repeat =
-		intake_repeated(t->intake, now, s->socket, s->msg, s->end, &why->owner);
+	enum place repeat = place_of(
+		intake_repeated(t->intake, now, s->socket, s->msg, s->end, &why->owner), why);
 
-	if (repeat == INTAKE_REPEAT) {
-		know_mark(&why->owner);
-		why->evidence = ATTRIB_REPEAT;
-		return DECIDED;
-	}
-	if (repeat == INTAKE_REPEAT_IN_TABLE)
-		return IN_TABLE;
+	if (repeat != NOT_HERE)
+		return repeat;
 	uint32_t asked = intake_find(t->intake, now, newest, s->msg, s->end, &why->owner);
 
-	/* only then: who was skipped, being there by now, is counted there by now */
-	if (others_may_ask(s))
+	/* others may come first in the table; asked only now: who was skipped, being there, is counted there by now */
+	if (attrib_may_be_asked(shim.attrib, intake_key_question(s->msg, s->end)))
 		return IN_TABLE;
 	if (!asked)
 		return NOT_HERE;
@@ -166,15 +165,10 @@ static enum place decide_lent_again(uint32_t now, const struct intake_sending *s
 				    struct attrib_decision *why)
 {
 	struct intakes_lent lent = intakes_lent_by(s->socket);
-	enum intake_repeat repeat =
-		lent.in ? intake_lent_repeated(lent.in, now, lent.query, s, &why->owner)
-			: INTAKE_NO_REPEAT;
 
-	if (repeat != INTAKE_REPEAT)
-		return repeat == INTAKE_NO_REPEAT ? NOT_HERE : IN_TABLE;
-	know_mark(&why->owner);
-	why->evidence = ATTRIB_REPEAT;
-	return DECIDED;
+	if (!lent.in)
+		return NOT_HERE;
+	return place_of(intake_lent_repeated(lent.in, now, lent.query, s, &why->owner), why);
 }
 
 /* One that another thread received. */

@@ -231,18 +231,14 @@ static bool asks(struct intake *in, const struct intake_slot *slot, uint32_t now
 	return settled_state(in, slot) == INTAKE_PENDING && intake_asks(slot, now, msg, end);
 }
 
-/* The oldest: a queue's, where it is one. What is skipped here was asked or is over, so it is skipped once. */
+/* The oldest: a queue's, where it is one. */
 static const struct intake_slot *oldest_asking(struct intake *in, uint32_t now, const uint8_t *msg,
 					       size_t end)
 {
 	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_relaxed);
 	uint32_t key = intake_key_question(msg, end);
 
-	if (newest - in->not_pending > INTAKE_SLOTS)
-		in->not_pending = newest - INTAKE_SLOTS;
-	while (in->not_pending != newest &&
-	       !intake_may_be_pending(&in->slot[intake_number(in->not_pending + 1)]))
-		in->not_pending++;
+	in->not_pending = intake_skip(in, in->not_pending, newest);
 	for (uint32_t i = in->not_pending + 1; (int32_t)(newest - i) >= 0; i++)
 		if (key_of(in, intake_number(i), INTAKE_BY_QUESTION) == key &&
 		    asks(in, &in->slot[intake_number(i)], now, msg, end))
@@ -359,8 +355,7 @@ uint32_t intake_fed(struct intake *in, struct attrib *a, uint32_t now, struct at
 		return 0;
 	}
 	attrib_final(a, now, msg, intake_question_end(slot));
-	if (atomic_load_explicit(&in->crossed, memory_order_relaxed))
-		atomic_store_explicit(&in->crossed, 0, memory_order_relaxed);
+	intake_not_crossed(in);
 	return slot->sequence;
 }
 

@@ -5,11 +5,6 @@
  */
 #include "intake_slot.h"
 
-static struct intake_slot *slot_of(struct intake *in, uint32_t sequence)
-{
-	return &in->slot[intake_number(sequence)];
-}
-
 static bool has_key(const struct intake *in, uint32_t sequence, uint32_t key)
 {
 	return atomic_load_explicit(&in->key[INTAKE_BY_QUESTION][intake_number(sequence)],
@@ -21,11 +16,7 @@ static uint32_t first_pending(struct intake *in, uint32_t newest)
 {
 	uint32_t none = atomic_load_explicit(&in->none_to_lend, memory_order_relaxed);
 
-	if (newest - none > INTAKE_SLOTS)
-		none = newest - INTAKE_SLOTS;
-	while (none != newest && !intake_may_be_pending(slot_of(in, none + 1)))
-		none++;
-	return none + 1;
+	return intake_skip(in, none, newest) + 1;
 }
 
 bool intake_may_lend(struct intake *in, const uint8_t *msg, size_t end)
@@ -34,7 +25,7 @@ bool intake_may_lend(struct intake *in, const uint8_t *msg, size_t end)
 	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
 
 	for (uint32_t i = first_pending(in, newest); (int32_t)(newest - i) >= 0; i++)
-		if (has_key(in, i, key) && intake_may_be_pending(slot_of(in, i)))
+		if (has_key(in, i, key) && intake_may_be_pending(intake_slot_of(in, i)))
 			return true;
 	return false;
 }
@@ -43,16 +34,14 @@ bool intake_may_lend(struct intake *in, const uint8_t *msg, size_t end)
  * While it is being moved its owner leaves it alone: only then can it be looked at. Another number: a newer query has its
  * slot, and there may be older ones before that.
  */
-static bool lend(struct intake *in, const struct attrib *a, uint32_t sequence, uint32_t now,
+static bool lend(struct intake *in, uint32_t sequence, uint32_t now,
 		 const struct intake_sending *sending)
 {
-	struct intake_slot *slot = slot_of(in, sequence);
+	struct intake_slot *slot = intake_slot_of(in, sequence);
 
 	if (!intake_claim(slot, INTAKE_PENDING, INTAKE_MOVING))
 		return false;
-	/* who was skipped, having gone into the table, is counted there by now */
-	if (slot->sequence != sequence || !intake_asks(slot, now, sending->msg, sending->end) ||
-	    attrib_may_be_asked(a, intake_key_question(sending->msg, sending->end))) {
+	if (slot->sequence != sequence || !intake_asks(slot, now, sending->msg, sending->end)) {
 		intake_set_state(slot, INTAKE_PENDING);
 		return false;
 	}
@@ -78,15 +67,17 @@ uint32_t intake_lend(struct intake *in, const struct attrib *a, uint32_t now,
 	uint32_t key = intake_key_question(sending->msg, sending->end), lent = 0;
 
 	pthread_mutex_lock(&in->lock);
+	/* who has gone from here into the table is counted there by now, and nobody goes meanwhile */
+	bool others = attrib_may_be_asked(a, key);
 	uint32_t newest = atomic_load_explicit(&in->sequence, memory_order_acquire);
 	uint32_t first = first_pending(in, newest);
 
 	/* what was skipped was asked or is over: nobody else is moving any, and so it is skipped once */
 	atomic_store_explicit(&in->none_to_lend, first - 1, memory_order_relaxed);
-	for (uint32_t i = first; !lent && (int32_t)(newest - i) >= 0; i++) {
-		if (!has_key(in, i, key) || !lend(in, a, i, now, sending))
+	for (uint32_t i = first; !others && !lent && (int32_t)(newest - i) >= 0; i++) {
+		if (!has_key(in, i, key) || !lend(in, i, now, sending))
 			continue;
-		*who = intake_charged(slot_of(in, i));
+		*who = intake_charged(intake_slot_of(in, i));
 		lent = i;
 		intake_note_newest(&in->lent, newest, lent);
 	}
@@ -97,7 +88,7 @@ uint32_t intake_lend(struct intake *in, const struct attrib *a, uint32_t now,
 /* That very query, while it is lent. The lock is held. */
 static struct intake_slot *find_lent(struct intake *in, uint32_t sequence)
 {
-	struct intake_slot *slot = slot_of(in, sequence);
+	struct intake_slot *slot = intake_slot_of(in, sequence);
 
 	return intake_state(slot) == INTAKE_LENT && slot->sequence == sequence ? slot : NULL;
 }
@@ -138,7 +129,8 @@ enum intake_repeat intake_lent_repeated(struct intake *in, uint32_t now, uint32_
 					struct attrib_owner *who)
 {
 	pthread_mutex_lock(&in->lock);
-	enum intake_repeat repeat = repeated(slot_of(in, sequence), now, sequence, sending, who);
+	enum intake_repeat repeat =
+		repeated(intake_slot_of(in, sequence), now, sequence, sending, who);
 
 	pthread_mutex_unlock(&in->lock);
 	return repeat;
@@ -167,15 +159,14 @@ bool intake_lent_fed(struct intake *in, struct attrib *a, uint32_t now, uint32_t
 	if (!end)
 		return false;
 	attrib_final(a, now, msg, end);
-	if (atomic_load_explicit(&in->crossed, memory_order_relaxed))
-		atomic_store_explicit(&in->crossed, 0, memory_order_relaxed);
+	intake_not_crossed(in);
 	return true;
 }
 
 bool intake_lent_owner(struct intake *in, uint32_t sequence, struct attrib_owner *who)
 {
 	pthread_mutex_lock(&in->lock);
-	bool known = slot_of(in, sequence)->lent && intake_owner(in, sequence, who);
+	bool known = intake_slot_of(in, sequence)->lent && intake_owner(in, sequence, who);
 
 	pthread_mutex_unlock(&in->lock);
 	return known;

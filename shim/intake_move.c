@@ -4,11 +4,6 @@
 
 #include <string.h>
 
-static struct intake_slot *slot_of(struct intake *in, uint32_t sequence)
-{
-	return &in->slot[intake_number(sequence)];
-}
-
 /* How many of the newest there are behind that one: no more than there is room for. */
 static uint32_t behind(uint32_t newest, uint32_t sequence)
 {
@@ -107,7 +102,7 @@ void intake_empty(struct intake *in, struct attrib *a, uint32_t now)
 	uint32_t left = atomic_load_explicit(&in->emptied, memory_order_relaxed);
 
 	for (uint32_t i = behind(newest, left); i-- > 0;)
-		intake_move(a, slot_of(in, newest - i), now);
+		intake_move(a, intake_slot_of(in, newest - i), now);
 	atomic_store_explicit(&in->emptied, newest, memory_order_release);
 	pthread_mutex_unlock(&in->lock);
 }
@@ -218,7 +213,7 @@ void intake_recall(struct intake *in, struct attrib *a, uint32_t now)
 	uint32_t recalled = atomic_load_explicit(&in->recalled, memory_order_relaxed);
 
 	for (uint32_t i = behind(newest, recalled); i-- > 0;) {
-		all = recall_slot(a, slot_of(in, newest - i), now) && all;
+		all = recall_slot(a, intake_slot_of(in, newest - i), now) && all;
 		if (all)
 			atomic_store_explicit(&in->recalled, newest - i, memory_order_release);
 	}

@@ -14,6 +14,11 @@ static inline unsigned intake_number(uint32_t sequence)
 	return sequence % INTAKE_SLOTS;
 }
 
+static inline struct intake_slot *intake_slot_of(struct intake *in, uint32_t sequence)
+{
+	return &in->slot[intake_number(sequence)];
+}
+
 static inline uint32_t intake_state(const struct intake_slot *slot)
 {
 	return atomic_load_explicit(&slot->state, memory_order_acquire);
@@ -36,6 +41,23 @@ static inline bool intake_may_be_pending(const struct intake_slot *slot)
 	uint32_t state = intake_state(slot);
 
 	return state == INTAKE_PENDING || state == INTAKE_MOVING;
+}
+
+/** Up to which one none is pending, as that was known, or further by now. What is skipped so was asked or is over. */
+static inline uint32_t intake_skip(struct intake *in, uint32_t none, uint32_t newest)
+{
+	if (newest - none > INTAKE_SLOTS)
+		none = newest - INTAKE_SLOTS;
+	while (none != newest && !intake_may_be_pending(intake_slot_of(in, none + 1)))
+		none++;
+	return none;
+}
+
+/** One was settled by who charged it, and not by another thread. */
+static inline void intake_not_crossed(struct intake *in)
+{
+	if (atomic_load_explicit(&in->crossed, memory_order_relaxed))
+		atomic_store_explicit(&in->crossed, 0, memory_order_relaxed);
 }
 
 /** Is it neither over nor in the table, nor on its way there? */

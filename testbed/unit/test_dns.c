@@ -92,7 +92,6 @@ static void case_is_folded(void **state)
 	}
 }
 
-/* A name's ancestors have the hashes that they have when they are asked for themselves. */
 static uint64_t hash_with(const struct sip_key *k, const char *name, unsigned type)
 {
 	static struct wire w;
@@ -123,6 +122,7 @@ static void questions_in_one_go(void **state)
 			     hash_with(&other_key, "www.example.com", 65));
 }
 
+/* A name's ancestors have the hashes that they have when they are asked for themselves. */
 static void suffixes(void **state)
 {
 	struct dns_message m = parse_question("a.bb.ccc.example.co.uk", 1);

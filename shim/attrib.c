@@ -149,6 +149,14 @@ static void begin_waiting(struct shard *s, struct entry *e)
 	shard_waits(s, e, true);
 }
 
+/* Its lists will be wanted when it is known whether it has come before. */
+BUCKETS_EXPECTING void expect_query(const struct shard *s, const struct dns_message *query,
+				    const struct attrib_owner *who)
+{
+	buckets_expect(&s->names, who->question);
+	buckets_expect(&s->names, node_hash(dns_name_hash(&query->name), NODE_NAME));
+}
+
 /* A client's query: one that waits, or has been answered already. */
 static uint32_t enter_query(struct attrib *a, struct shard *s, uint32_t now,
 			    const struct dns_message *query, uint64_t key, enum class class,
@@ -291,6 +299,7 @@ void attrib_client_query(struct attrib *a, uint32_t now, const struct dns_messag
 	struct shard *s = enter(a, shard_of(&query->name, 0), now);
 
 	owner_asks(who, now, query);
+	expect_query(s, query, who);
 	bool again = refresh_query(a, s, now, key, who);
 	if (!again && enter_query(a, s, now, query, key, CLASS_WAITING, who))
 		note_newest(a, now, who->ref);

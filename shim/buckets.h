@@ -6,6 +6,9 @@
  * time, for whose sake one other is divided, and by BUCKETS_PER an element at most: no event has more to do than that.
  *
  * Elements are the caller's: an array, whose number 0 is nobody. Each begins with a struct bucketed.
+ *
+ * What leads to an element (a link, not 0) is its number, some bits of its hash, and whether another may come behind it: so
+ * that an element that is not the one looked for need hardly ever be read, for which an event among many would wait longest.
  */
 #ifndef SHIM_BUCKETS_H
 #define SHIM_BUCKETS_H
@@ -20,10 +23,14 @@ enum {
 	BUCKETS_PER = 4, /* for each element, so that most are found, or not, at the first look */
 };
 
+#define BUCKETS_ELEMENTS_MAX 0x7fffffU /* the highest number of an element: 23 bits of a link */
+#define BUCKETS_MORE	     0x800000U /* there may be another element behind it */
+#define BUCKETS_TAG	     0xff000000U
+
 /* Twelve bytes, and none for the alignment of what follows. */
 struct bucketed {
 	uint64_t hash;
-	uint32_t next; /* in the bucket; the caller's while it is in none */
+	uint32_t next; /* a link; the caller's while it is in no bucket */
 } __attribute__((packed, aligned(4)));
 
 struct buckets {
@@ -46,6 +53,17 @@ static inline struct bucketed *buckets_element(const struct buckets *b, uint32_t
 	return (struct bucketed *)(void *)(b->elements + i * b->size);
 }
 
+static inline uint32_t bucket_number(uint32_t link)
+{
+	return link & BUCKETS_ELEMENTS_MAX;
+}
+
+/* The bits of a hash that are in a link: the highest, for the lowest tell the bucket. */
+static inline uint32_t bucket_tag(uint64_t hash)
+{
+	return (uint32_t)(hash >> 32) & BUCKETS_TAG;
+}
+
 /** Where an element of that hash is. */
 static inline uint32_t *bucket(const struct buckets *b, uint64_t hash)
 {
@@ -54,20 +72,39 @@ static inline uint32_t *bucket(const struct buckets *b, uint64_t hash)
 	return &b->first[i < b->count ? i : i & b->mask >> 1];
 }
 
+/*
+ * A function that only fetches has no effect that gcc knows of, and is dropped unless it is inlined early: so is what
+ * calls it, and nothing else.
+ */
+#define BUCKETS_EXPECTING __attribute__((always_inline)) static inline
+
+/** It will be looked for in a moment: among many elements its bucket is fetched from memory meanwhile. */
+BUCKETS_EXPECTING void buckets_expect(const struct buckets *b, uint64_t hash)
+{
+	__builtin_prefetch(bucket(b, hash), 1);
+}
+
 /** The element of that hash; 0: there is none. */
 static inline uint32_t buckets_find(const struct buckets *b, uint64_t hash)
 {
-	uint32_t i = *bucket(b, hash);
+	uint32_t link = *bucket(b, hash), tag = bucket_tag(hash);
 
-	while (i && buckets_element(b, i)->hash != hash)
-		i = buckets_element(b, i)->next;
-	return i;
+	while (link) {
+		const struct bucketed *e = buckets_element(b, bucket_number(link));
+
+		if ((link & BUCKETS_TAG) == tag && e->hash == hash)
+			return bucket_number(link);
+		link = link & BUCKETS_MORE ? e->next : 0;
+	}
+	return 0;
 }
 
 static inline void buckets_push(struct buckets *b, uint32_t *at, uint32_t i)
 {
-	buckets_element(b, i)->next = *at;
-	*at = i;
+	struct bucketed *e = buckets_element(b, i);
+
+	e->next = *at;
+	*at = i | bucket_tag(e->hash) | (*at ? BUCKETS_MORE : 0);
 }
 
 /*
@@ -84,7 +121,7 @@ static inline bool buckets_grow(struct buckets *b, uint32_t elements)
 	uint32_t *from = &b->first[b->count & b->mask >> 1], *to = &b->first[b->count++];
 
 	while (*from) {
-		uint32_t i = *from;
+		uint32_t i = bucket_number(*from);
 		struct bucketed *e = buckets_element(b, i);
 
 		if (bucket(b, e->hash) != to) {
@@ -111,8 +148,8 @@ static inline void buckets_remove(struct buckets *b, uint32_t i)
 	const struct bucketed *e = buckets_element(b, i);
 	uint32_t *at = bucket(b, e->hash);
 
-	while (*at != i)
-		at = &buckets_element(b, *at)->next;
+	while (bucket_number(*at) != i)
+		at = &buckets_element(b, bucket_number(*at))->next;
 	*at = e->next;
 }
 

@@ -24,6 +24,9 @@ enum {
 	INSERT_SCAN = 16, /* how far back the place of a charged client is looked for */
 };
 
+_Static_assert((unsigned)ATTRIB_CAPACITY_MAX * NODES_PER <= BUCKETS_ELEMENTS_MAX,
+	       "a link has room for a node's number, and nodes are most");
+
 /* ---- memory ---- */
 
 static uint32_t buckets_for(unsigned capacity)

@@ -55,7 +55,9 @@ static void each_lies_in_its_bucket(void **state)
 
 		buckets_put(&b, i, hash_of(i), i);
 		for (uint32_t n = 0; i % 127 == 0 && n < b.count; n++) {
-			for (uint32_t k = first[n]; k; k = element[k].in.next, there++)
+			uint32_t k = bucket_number(first[n]);
+
+			for (; k; k = bucket_number(element[k].in.next), there++)
 				assert_true(bucket(&b, element[k].in.hash) == &first[n]);
 		}
 		assert_int_equal(there, i % 127 ? 0 : i);
@@ -63,6 +65,35 @@ static void each_lies_in_its_bucket(void **state)
 	buckets_empty(&b);
 	assert_int_equal(b.count, BUCKETS_LEAST);
 	assert_int_equal(buckets_find(&b, hash_of(1)), 0);
+}
+
+/* Three of one bucket, the second of which is of another hash than its link says: then it was not read. */
+static void others_are_not_read(void **state)
+{
+	const uint64_t hash[] = {0, 0x1100000000000005, 0x2200000000000005, 0x3300000000000005};
+	struct buckets b;
+
+	(void)state;
+	memset(first, 0, sizeof(first));
+	buckets_init(&b, first, MOST, element, sizeof(element[0]));
+	for (uint32_t i = 1; i <= 3; i++)
+		buckets_put(&b, i, hash[i], i);
+	for (uint32_t i = 1; i <= 3; i++)
+		assert_int_equal(buckets_find(&b, hash[i]), i);
+	element[2].in.hash = hash[1];
+	assert_int_equal(buckets_find(&b, hash[1]), 1);
+	element[2].in.hash = hash[2];
+	element[1].in.hash = 0x4400000000000005;
+	assert_int_equal(buckets_find(&b, 0x4400000000000005), 0);
+	element[1].in.hash = hash[1];
+	buckets_remove(&b, 1);
+	assert_int_equal(buckets_find(&b, hash[1]), 0);
+	assert_int_equal(buckets_find(&b, hash[2]), 2);
+	buckets_remove(&b, 3);
+	assert_int_equal(buckets_find(&b, hash[2]), 2);
+	assert_int_equal(buckets_find(&b, hash[3]), 0);
+	buckets_remove(&b, 2);
+	assert_int_equal(first[5], 0);
 }
 
 static void as_many_as_elements(void **state)
@@ -88,6 +119,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_is_found),
 		cmocka_unit_test(each_lies_in_its_bucket),
+		cmocka_unit_test(others_are_not_read),
 		cmocka_unit_test(as_many_as_elements),
 	};
 

@@ -68,7 +68,8 @@ static unsigned read_own(const struct cmsghdr *c, struct cmsg_told *told)
 
 	if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_MARK) {
 		told->marked = len == sizeof(told->mark); /* else cut off */
-		memcpy(&told->mark, data, told->marked ? len : 0);
+		if (told->marked)
+			memcpy(&told->mark, data, sizeof(told->mark));
 		return CMSG_HIDE_MARK;
 	}
 	if (c->cmsg_level == SOL_IP && c->cmsg_type == IP_ORIGDSTADDR) {

@@ -152,12 +152,15 @@ build/bench/%: testbed/bench/%.c | build/bench
 build/bench/core: testbed/bench/core.c $(PURE_SOURCES) shim/pages.c | build/bench
 	$(CC) $(STANDARD) $(WARNINGS) -O2 -g -MMD -MP -Ishim -o $@ $< $(PURE_SOURCES) shim/pages.c -pthread
 
+build/bench/memory: testbed/bench/memory.c shim/pages.c | build/bench
+	$(CC) $(STANDARD) $(WARNINGS) -O2 -g -MMD -MP -Ishim -o $@ $< shim/pages.c
+
 # By the library's name: the benchmark takes it for one.
 build/bench/floor/libconnmarkshim.so: testbed/bench/floor.c
 	mkdir -p $(@D)
 	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
 
-bench-programs: build/bench/drivers build/bench/upstream build/bench/core build/bench/floor/libconnmarkshim.so
+bench-programs: build/bench/drivers build/bench/upstream build/bench/core build/bench/memory build/bench/floor/libconnmarkshim.so
 
 BENCHFLAGS ?=
 
@@ -166,6 +169,9 @@ bench:
 	$(MAKE) all bench-programs
 	testbed/bench/scale $(BENCHFLAGS)
 	testbed/bench/load --floor --growth $(BENCHFLAGS)
+	testbed/bench/profile unbound bind pdns dnsmasq
+	testbed/bench/profile unbound --rate 8000
+	testbed/bench/profile unbound --names cached
 
 # ---- fuzzing: libFuzzer with the pure core, ASan and UBSan ----------------------------------------------------------
 

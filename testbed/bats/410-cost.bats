@@ -90,8 +90,19 @@ rest() {
 	run timeout 200 "$REPO/testbed/bench/scale" --quick --folder "$results"
 	assert_success
 	run "$copy/testbed/bench/publish" "$results"
+	assert_failure 2
+	assert_output --partial 'profile.json is not there'
+	echo '{"machine": {"cpu": "A", "cpus": 2, "kernel": "6"}, "parts": ["the library", "the program"], "profiles": [
+		{"resolver": "dnsmasq", "names": "cached", "rate": 0, "nanoseconds": {
+			"bare": {"the program": 2000}, "packet": {"the library": 90.4, "the program": 1900}}}]}' >"$results/profile.json"
+	run "$copy/testbed/bench/publish" "$results"
 	assert_success
 	run grep -c -e '^| dnsmasq | 1 | cached |' -e '^| beneath 1 zone, 1 thread |' "$copy/README.md"
+	assert_output 2
+	run grep -F -- '| 2,000 | packet | -10 | +90 | -100 |' "$copy/README.md"
+	assert_success
+	run grep -c -e '^| dnsmasq, cached, conntrack | 1.020 | [0-9.]* | – | – | – | [a-z]' \
+		-e '^| core, an event among 1,000,000 names against one among 1,000, beneath 1 zone, 1 thread | 2.00 |' "$copy/README.md"
 	assert_output 2
 	run cmp "$results/core.svg" "$copy/testbed/bench/results/core.svg"
 	assert_success
@@ -126,11 +137,13 @@ instructions() {
 
 @test "a profile: the library's part, and the question to conntrack, are seen where they are" {
 	command -v perf >/dev/null || skip 'perf is not there (linux-perf)'
-	run timeout --kill-after=20 120 "$REPO/testbed/bench/profile" dnsmasq --shim "$SHIM" --seconds 1 3>&-
+	run timeout --kill-after=20 120 "$REPO/testbed/bench/profile" dnsmasq --shim "$SHIM" --seconds 1 --folder "$results" 3>&-
 	assert_success
 	assert_line --regexp '^the library +0 +[1-9][0-9]+ +[1-9][0-9]+$'
 	assert_line --regexp '^asking conntrack \(netlink\) +0 +[1-9][0-9]+ +0$'
 	assert_line --regexp '^the program +[1-9][0-9]+ +[1-9][0-9]+ +[1-9][0-9]+$'
+	run jq -e '.profiles[0].nanoseconds | .bare["the library"] == null and .conntrack["the library"] > 0' "$results/profile.json"
+	assert_success
 }
 
 # large_mappings CAPACITY: the flags (proc(5), smaps) of what has room for a table of that capacity, or more

@@ -24,7 +24,7 @@ enum {
 	INSERT_SCAN = 16, /* how far back the place of a charged client is looked for */
 };
 
-_Static_assert(NODES_PER * (unsigned)ATTRIB_CAPACITY_MAX <= BUCKETS_ELEMENTS_MAX,
+_Static_assert(ATTRIB_CAPACITY_MAX <= BUCKETS_ELEMENTS_MAX / NODES_PER,
 	       "a link has room for a node's number, and nodes are most");
 
 /* ---- memory ---- */

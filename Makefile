@@ -5,7 +5,7 @@
 #                   corpora, integration (root)
 #   make demo       installs what is missing, builds, shows marks arriving (root)
 #   make matrix     every resolver, mode and fault that the testbed has, as a table, JSON and a page (root; a quarter of an hour)
-#   make bench      what the library costs: CPU a query under load, memory, scale; tables and charts (root; an hour)
+#   make bench      what the library costs: CPU a query under load, memory, scale, profiles; tables and charts (root; an hour)
 #   make soak       unbound and BIND for a million queries amid faults: right, alive, memory flat (root; a quarter of an hour;
 #                   SOAKFLAGS="--queries N")
 #   make lint       warnings of gcc and clang, clang-tidy, cppcheck, shellcheck, formatting, manual pages, structure
@@ -169,9 +169,9 @@ bench:
 	$(MAKE) all bench-programs
 	testbed/bench/scale $(BENCHFLAGS)
 	testbed/bench/load --floor --growth $(BENCHFLAGS)
-	testbed/bench/profile unbound bind pdns dnsmasq
-	testbed/bench/profile unbound --rate 8000
-	testbed/bench/profile unbound --names cached
+	testbed/bench/profile unbound bind pdns dnsmasq $(BENCHFLAGS)
+	testbed/bench/profile unbound --rate 8000 $(BENCHFLAGS)
+	testbed/bench/profile unbound --names cached $(BENCHFLAGS)
 
 # ---- fuzzing: libFuzzer with the pure core, ASan and UBSan ----------------------------------------------------------
 

@@ -73,8 +73,8 @@ static inline uint32_t *bucket(const struct buckets *b, uint64_t hash)
 }
 
 /*
- * A function that only fetches has no effect that gcc knows of, and is dropped unless it is inlined early: so is what
- * calls it, and nothing else.
+ * A function that only fetches has no effect that gcc knows of, and is dropped unless it is inlined early; and so is one that
+ * only calls such a function.
  */
 #define BUCKETS_EXPECTING __attribute__((always_inline)) static inline
 

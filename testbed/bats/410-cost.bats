@@ -92,8 +92,8 @@ rest() {
 	run "$copy/testbed/bench/publish" "$results"
 	assert_failure 2
 	assert_output --partial 'profile.json is not there'
-	echo '{"machine": {"cpu": "A", "cpus": 2, "kernel": "6"}, "parts": ["the library", "the program"], "profiles": [
-		{"resolver": "dnsmasq", "names": "cached", "rate": 0, "nanoseconds": {
+	echo '{"parts": ["the library", "the program"], "profiles": [
+		{"resolver": "dnsmasq", "names": "cached", "rate": 0, "machine": {"cpu": "A", "cpus": 2, "kernel": "6"}, "nanoseconds": {
 			"bare": {"the program": 2000}, "packet": {"the library": 90.4, "the program": 1900}}}]}' >"$results/profile.json"
 	run "$copy/testbed/bench/publish" "$results"
 	assert_success

@@ -2,7 +2,7 @@
 /*
  * How long one read from memory takes that no cache holds, and that tells where the next one is. Prints nanoseconds.
  *
- *     memory [MIB]      in so much memory (default 96, about what the buckets of a million waiting names take)
+ *     memory [MIB]      in so much memory (default 96: more than the buckets of a million waiting names, and less than all their entries)
  */
 #include "pages.h"
 

@@ -16,7 +16,9 @@ static struct element element[ELEMENTS + 1];
 
 static uint64_t hash_of(uint32_t i)
 {
-	return i * 0x9e3779b97f4a7c15ULL >> 8;
+	uint64_t h = i * 0x9e3779b97f4a7c15ULL;
+
+	return h >> 8 | h << 56;
 }
 
 static void each_is_found(void **state)
@@ -55,10 +57,14 @@ static void each_lies_in_its_bucket(void **state)
 
 		buckets_put(&b, i, hash_of(i), i);
 		for (uint32_t n = 0; i % 127 == 0 && n < b.count; n++) {
-			uint32_t k = bucket_number(first[n]);
+			for (uint32_t link = first[n], next; link; link = next, there++) {
+				const struct bucketed *e = &element[bucket_number(link)].in;
 
-			for (; k; k = bucket_number(element[k].in.next), there++)
-				assert_true(bucket(&b, element[k].in.hash) == &first[n]);
+				next = e->next;
+				assert_true(bucket(&b, e->hash) == &first[n]);
+				assert_int_equal(link & BUCKETS_TAG, bucket_tag(e->hash));
+				assert_true(link & BUCKETS_MORE || !next);
+			}
 		}
 		assert_int_equal(there, i % 127 ? 0 : i);
 	}
@@ -96,6 +102,22 @@ static void others_are_not_read(void **state)
 	assert_int_equal(first[5], 0);
 }
 
+/* Behind one that came alone nothing is looked for. */
+static void one_alone_is_not_read(void **state)
+{
+	const uint64_t alone = 0x1100000000000005, other = 0x2200000000000005;
+	struct buckets b;
+
+	(void)state;
+	memset(first, 0, sizeof(first));
+	buckets_init(&b, first, MOST, element, sizeof(element[0]));
+	buckets_put(&b, 1, alone, 1);
+	element[1].in.next = 2 | bucket_tag(other);
+	element[2].in = (struct bucketed){.hash = other};
+	assert_int_equal(buckets_find(&b, other), 0);
+	assert_int_equal(buckets_find(&b, alone), 1);
+}
+
 static void as_many_as_elements(void **state)
 {
 	static uint32_t zeroed[MOST];
@@ -117,9 +139,8 @@ static void as_many_as_elements(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_is_found),
-		cmocka_unit_test(each_lies_in_its_bucket),
-		cmocka_unit_test(others_are_not_read),
+		cmocka_unit_test(each_is_found),       cmocka_unit_test(each_lies_in_its_bucket),
+		cmocka_unit_test(others_are_not_read), cmocka_unit_test(one_alone_is_not_read),
 		cmocka_unit_test(as_many_as_elements),
 	};
 

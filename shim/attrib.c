@@ -3,6 +3,7 @@
 
 #include "attrib_table.h"
 #include "carve.h"
+#include "expect.h"
 
 #include <string.h>
 
@@ -150,8 +151,8 @@ static void begin_waiting(struct shard *s, struct entry *e)
 }
 
 /* Its lists will be wanted when it is known whether it has come before. */
-BUCKETS_EXPECTING void expect_query(const struct shard *s, const struct dns_message *query,
-				    const struct attrib_owner *who)
+EXPECTING void expect_query(const struct shard *s, const struct dns_message *query,
+			    const struct attrib_owner *who)
 {
 	buckets_expect(&s->names, who->question);
 	buckets_expect(&s->names, node_hash(dns_name_hash(&query->name), NODE_NAME));

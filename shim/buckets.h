@@ -13,6 +13,8 @@
 #ifndef SHIM_BUCKETS_H
 #define SHIM_BUCKETS_H
 
+#include "expect.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -72,14 +74,8 @@ static inline uint32_t *bucket(const struct buckets *b, uint64_t hash)
 	return &b->first[i < b->count ? i : i & b->mask >> 1];
 }
 
-/*
- * A function that only fetches has no effect that gcc knows of, and is dropped unless it is inlined early; and so is one that
- * only calls such a function.
- */
-#define BUCKETS_EXPECTING __attribute__((always_inline)) static inline
-
 /** It will be looked for in a moment: among many elements its bucket is fetched from memory meanwhile. */
-BUCKETS_EXPECTING void buckets_expect(const struct buckets *b, uint64_t hash)
+EXPECTING void buckets_expect(const struct buckets *b, uint64_t hash)
 {
 	__builtin_prefetch(bucket(b, hash), 1);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "expect.h"
 #include "intake_slot.h"
 
 #include <string.h>
@@ -127,7 +128,7 @@ static void advance(struct intake *in, struct attrib *a, uint32_t now, uint32_t 
 }
 
 /* It has not been touched for as many queries as there are slots: by the time it is wanted it is at hand. */
-static void expect_next(const struct intake *in, uint32_t sequence)
+EXPECTING void expect_next(const struct intake *in, uint32_t sequence)
 {
 	const char *next = (const char *)&in->slot[intake_number(sequence + 1)];
 

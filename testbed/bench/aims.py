@@ -6,7 +6,6 @@ import figures
 HEADING = ("| figure | at most | load all | its floor | at a rate | its floor | |\n"
            "|---|---|---|---|---|---|---|")
 LARGE_TABLE = 100_000       # CONNMARK_TABLE from which on a table has room for a million names
-STEADY = 1.1                # so much more than at first, and a resolver's own memory grows
 
 
 def _verdict(value, wanted, floor):
@@ -66,11 +65,10 @@ def _rest_rows(results):
         yield _row(f"{name}, MiB added when idle", figures.IDLE_ADDED,
                    [(figures.idle_added(rest, "conntrack") / 1024, None), None], "{:.1f}")
     for grown in results["growth"]:
-        bare = grown["resident"]["bare"]
-        more = [(ours - alone) / 1024 for ours, alone in zip(grown["resident"]["conntrack"], bare)]
+        more, grows = figures.grown_more(grown)
         yield _row(f"{figures.SHOWN[grown['resolver']]}, MiB added after {len(more)} million queries, less those after 1",
                    figures.GROWN, [(more[-1] - more[0], None), None], "{:.1f}",
-                   "its own memory grows: not known" if bare[-1] > STEADY * bare[0] else None)
+                   "its own memory grows: not known" if grows else None)
 
 
 def _core_rows(results):

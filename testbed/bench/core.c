@@ -10,6 +10,7 @@
  * line of JSON: nanoseconds an event over all operations, for each of the four too, and what the table let go.
  */
 #include "attrib.h"
+#include "clock.h"
 #include "pages.h"
 
 #include <errno.h>
@@ -19,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
 	EVENTS = 4,
@@ -82,16 +82,6 @@ static size_t question(uint8_t msg[MESSAGE], unsigned number, bool response)
 	p = put_label(p, 't', number % run.zones % 10);
 	memcpy(p, "\0\0\1\0\1", 5);
 	return (size_t)(p + 5 - msg);
-}
-
-/* ---- time ---- */
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* ---- events ---- */

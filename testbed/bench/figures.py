@@ -34,6 +34,11 @@ def order(cell):
     return ORDER.index(cell["resolver"]), cell["threads"], cell["names"], cell["rate"]
 
 
+def replace(entries, entry, keys):
+    """A newer result takes the older one's place."""
+    entries[:] = [old for old in entries if any(old[key] != entry[key] for key in keys)] + [entry]
+
+
 def load_of(cell):
     """How many queries there are for it to answer."""
     return f"{cell['rate']:,}/s" if cell["rate"] else "all"
@@ -112,6 +117,13 @@ def idle_added(rest, name):
     return statistics.median(rest["idle"][name]) - statistics.median(rest["idle"]["bare"])
 
 
+def grown_more(grown):
+    """(MiB more than bare, after each million queries; does the resolver's own memory grow?)"""
+    bare = grown["resident"]["bare"]
+    return ([(ours - alone) / 1024 for ours, alone in zip(grown["resident"]["conntrack"], bare)],
+            bare[-1] > 1.1 * bare[0])
+
+
 def growth_lines(grown):
     """Memory after each million of queries."""
     for name, values in grown["resident"].items():
@@ -187,9 +199,8 @@ def _calls(results):
 def _growth(results):
     grown = []
     for each in results["growth"]:
-        bare = each["resident"]["bare"]
-        more = [(ours - alone) / 1024 for ours, alone in zip(each["resident"]["conntrack"], bare)]
-        still = " (its own cache still grows)" if bare[-1] > 1.1 * bare[0] else ""
+        more, grows = grown_more(each)
+        still = " (its own cache still grows)" if grows else ""
         grown.append(f"{SHOWN[each['resolver']]} {more[0]:.1f} and {more[-1]:.1f}{still}")
     if grown:
         millions = len(results["growth"][0]["resident"]["bare"])
